@@ -1,0 +1,131 @@
+"""Every error that agentrt raises. The type says whose fault it is, the message says what to do next.
+
+::
+
+    AgentrtError
+    ├── UsageError                 yours: an argument, a setting, a missing key
+    │   └── MissingExtraError      yours: an optional part is not installed
+    ├── ServerError                the server's, or the way to it
+    │   ├── UnreachableError       no answer: refused, cut off, too slow
+    │   ├── StatusError            an HTTP status of 400 or more
+    │   │   ├── AuthenticationError    401, 403
+    │   │   └── RateLimitError         429
+    │   └── WireError              an answer that is not the Responses API
+    ├── ResponseFailedError        the model's: a response with status "failed"
+    ├── LocalModelError            the embedded model's: its weights or its engine
+    └── ToolError                  a tool's: the text is for the model to read
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentrt.core.state import RunState
+
+__all__ = [
+    "AgentrtError",
+    "AuthenticationError",
+    "LocalModelError",
+    "MissingExtraError",
+    "RateLimitError",
+    "ResponseFailedError",
+    "ServerError",
+    "StatusError",
+    "ToolError",
+    "UnreachableError",
+    "UsageError",
+    "WireError",
+]
+
+
+class AgentrtError(Exception):
+    """The root of the tree: ``except AgentrtError`` catches all that agentrt raises by itself."""
+
+    state: RunState | None = None
+    """Where the run stood when the error stopped it; None outside a run."""
+
+    status: int | None = None
+    """The HTTP status behind the error; None when there was none."""
+
+
+class UsageError(AgentrtError):
+    """The caller can fix it: a wrong argument, a wrong combination, a key that isn't set."""
+
+
+class MissingExtraError(UsageError):
+    """An optional part of agentrt is not installed; the message holds the command that installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra!r}, which is not installed: pip install 'agentrt[{extra}]'")
+
+
+class ServerError(AgentrtError):
+    """The server, or the way to it, is at fault."""
+
+
+class UnreachableError(ServerError):
+    """No complete answer came: the connection was refused, cut, or silent for too long."""
+
+
+class StatusError(ServerError):
+    """The server answered with an HTTP status of 400 or more.
+
+    Args:
+        message: What happened and what to do about it.
+        status: The HTTP status.
+        code: The error's ``code`` or, where that is missing, its ``type``, as the server sent it.
+        request_id: The server's ``x-request-id``, for its support.
+        retry_after: Seconds that the server asked to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class AuthenticationError(StatusError):
+    """401 or 403: the key is wrong, expired, or may not do this."""
+
+
+class RateLimitError(StatusError):
+    """429: too many requests, or no credit left."""
+
+
+class WireError(ServerError):
+    """What came is not the Responses API: HTML, broken JSON, a stream without an end, something too big."""
+
+
+class ResponseFailedError(AgentrtError):
+    """The server gave back a response whose status is ``failed`` and the run can't go on.
+
+    Args:
+        message: The server's own message.
+        code: The server's error code, if it named one.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class LocalModelError(AgentrtError):
+    """The embedded model can't run: its weights can't be had or its engine refused them."""
+
+
+class ToolError(AgentrtError):
+    """Raise this in a tool to fail with a text that the model should read.
+
+    Any other exception from a tool also reaches the model, as its type and message, never as a traceback.
+    """

@@ -1,0 +1,129 @@
+"""Folds the events of a stream into the response that the same request would have given as JSON.
+
+Authority: ``output_item.done`` tells the truth about an item, the terminal event about status, usage and items that
+were never streamed; deltas only fill the time until then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentrt.errors import WireError
+from agentrt.wire.events import TERMINAL, Event
+from agentrt.wire.json import as_dict, as_list
+
+__all__ = ["Assembler"]
+
+_TEXT = {"response.output_text.delta": ("output_text", "text"), "response.refusal.delta": ("refusal", "refusal")}
+_CALLS = {"response.function_call_arguments.delta": "arguments", "response.custom_tool_call_input.delta": "input"}
+_DONE = {"response.function_call_arguments.done": "arguments", "response.custom_tool_call_input.done": "input"}
+
+
+class Assembler:
+    """Takes in events in order; `response` is the whole once `ended` is true."""
+
+    def __init__(self) -> None:
+        self._base: dict[str, Any] = {}
+        self._items: dict[int, dict[str, Any]] = {}
+        self._open: dict[int, str | None] = {}
+        self.ended = False
+        """True once a terminal event or an error event has come."""
+
+    def feed(self, event: Event) -> None:
+        """Fold one event in. Events of unknown type change nothing.
+
+        Raises:
+            WireError: The event says something that can't be true, such as an output index that is no index.
+        """
+        raw = event.raw
+        kind = event.type
+        if kind in _TEXT:
+            self._add_text(raw, *_TEXT[kind])
+        elif kind in _CALLS:
+            item = self._items[self._route(raw)]
+            item[_CALLS[kind]] = (item.get(_CALLS[kind]) or "") + event.delta
+        elif kind in _DONE:
+            self._items[self._route(raw)][_DONE[kind]] = raw.get(_DONE[kind])
+        elif kind in ("response.output_item.added", "response.output_item.done"):
+            self._put(raw, done=kind.endswith("done"))
+        elif kind in TERMINAL:
+            self._end({"status": kind.removeprefix("response.")} | as_dict(raw.get("response")))
+        elif kind == "error":
+            self._end({**self._base, "status": "failed", "error": _error(raw)})
+        elif kind in ("response.created", "response.in_progress", "response.queued"):
+            self._base = as_dict(raw.get("response")) or self._base
+
+    @property
+    def response(self) -> dict[str, Any]:
+        """The response as it stands: whole when `ended`, else what has come so far."""
+        output = [self._items[index] for index in sorted(self._items)]
+        return self._base if self.ended else {**self._base, "output": output}
+
+    def _put(self, raw: dict[str, Any], *, done: bool) -> None:
+        item = as_dict(raw.get("item"))
+        if done:
+            index = self._route({**raw, "item_id": item.get("id") or item.get("call_id")})
+            self._open.pop(index, None)
+            self._items[index] = item
+            return
+        index = raw.get("output_index")
+        if index is None or index in self._open:
+            index = self._next_index()
+        if not isinstance(index, int) or index < 0:
+            raise WireError(f"the stream opens an item at output_index {index!r}, which is no index")
+        self._open[index] = item.get("id") or item.get("call_id")
+        self._items[index] = dict(item)
+
+    def _route(self, raw: dict[str, Any]) -> int:
+        # By output_index where that item is open, then by id, then the only open item, then a new one: llama.cpp sends
+        # no output_index, GitHub Copilot a new item_id on every event (LiteLLM #30071).
+        index = raw.get("output_index")
+        if isinstance(index, int) and index in self._open:
+            return index
+        wanted = raw.get("item_id")
+        for position, item_id in self._open.items():
+            if wanted is not None and item_id == wanted:
+                return position
+        if len(self._open) == 1:
+            return next(iter(self._open))
+        index = index if isinstance(index, int) and index >= 0 and index not in self._items else self._next_index()
+        self._items[index] = {}
+        self._open[index] = wanted
+        return index
+
+    def _next_index(self) -> int:
+        return max(self._items, default=-1) + 1
+
+    def _add_text(self, raw: dict[str, Any], part_type: str, key: str) -> None:
+        item = self._items[self._route(raw)]
+        item.setdefault("type", "message")
+        item.setdefault("role", "assistant")
+        content = item["content"] = as_list(item.get("content"))
+        position = raw.get("content_index") or 0
+        while len(content) <= position < len(content) + 1:
+            content.append({"type": part_type, key: ""})
+        part = content[min(position, len(content) - 1)] if content else {}
+        part[key] = (part.get(key) or "") + (raw.get("delta") or "")
+
+    def _end(self, response: dict[str, Any]) -> None:
+        if self.ended:
+            return
+        output = as_list(response.get("output"))
+        streamed = self.response["output"]
+        if len(output) <= len(streamed):
+            # ChatGPT's own backend completes with output null or [] although items were streamed (openai-python #3312).
+            output = streamed
+        else:
+            output = [self._items.get(index, item) for index, item in enumerate(output)]
+        self._base = {**self._base, **response, "output": output}
+        self.ended = True
+
+
+def _error(raw: dict[str, Any]) -> dict[str, Any]:
+    # Documented flat; OpenAI and Azure really send it nested (openai-dotnet #881, vercel/ai #20022).
+    error = as_dict(raw.get("error")) or raw
+    code = error.get("code")
+    return {
+        "code": str(code) if code is not None else error.get("type") or "error",
+        "message": error.get("message") or "the server gave no message",
+    }
