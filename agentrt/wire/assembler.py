@@ -100,21 +100,21 @@ class Assembler:
         item.setdefault("role", "assistant")
         content = item["content"] = as_list(item.get("content"))
         position = raw.get("content_index") or 0
-        while len(content) <= position < len(content) + 1:
+        if position >= len(content):
             content.append({"type": part_type, key: ""})
-        part = content[min(position, len(content) - 1)] if content else {}
+        part = content[min(position, len(content) - 1)]
         part[key] = (part.get(key) or "") + (raw.get("delta") or "")
 
     def _end(self, response: dict[str, Any]) -> None:
         if self.ended:
             return
         output = as_list(response.get("output"))
-        streamed = self.response["output"]
-        if len(output) <= len(streamed):
-            # ChatGPT's own backend completes with output null or [] although items were streamed (openai-python #3312).
-            output = streamed
-        else:
-            output = [self._items.get(index, item) for index, item in enumerate(output)]
+        # ChatGPT's own backend completes with output null or [] although items were streamed (openai-python #3312).
+        for index in sorted(self._items):
+            if index >= len(output):
+                output = [*output, self._items[index]]
+            elif index not in self._open:
+                output = [*output[:index], self._items[index], *output[index + 1 :]]
         self._base = {**self._base, **response, "output": output}
         self.ended = True
 
