@@ -6,6 +6,7 @@ the object around the parameters is composed here, because a pydantic model for 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import typing_extensions
 from agentrt.errors import UsageError
 from agentrt.registry.docstring import Docs
 
-__all__ = ["Param", "parameters_schema", "read_signature"]
+__all__ = ["Param", "parameters_schema", "read_signature", "underlying"]
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -40,6 +41,13 @@ class Param(NamedTuple):
     default: Any
     nullable: bool
     positional: bool
+
+
+def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give what holds a callable's annotations and docstring: itself, what a partial wraps, or its ``__call__``."""
+    while isinstance(function, functools.partial):
+        function = typing.cast("functools.partial[Any]", function).func
+    return function if inspect.isroutine(function) else type(function).__call__
 
 
 def read_signature(function: Callable[..., Any], owner: str) -> list[Param]:
@@ -76,9 +84,8 @@ def read_signature(function: Callable[..., Any], owner: str) -> list[Param]:
 
 
 def _hints(function: Callable[..., Any], owner: str) -> dict[str, Any]:
-    target = function if inspect.isroutine(function) else type(function).__call__
     try:
-        return typing_extensions.get_type_hints(target, include_extras=True)
+        return typing_extensions.get_type_hints(underlying(function), include_extras=True)
     except Exception as error:
         raise UsageError(
             f"{owner}: an annotation can't be resolved ({error}); move the type to the top level of its module"

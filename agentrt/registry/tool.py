@@ -14,7 +14,7 @@ import anyio
 from agentrt.errors import ToolError, UsageError
 from agentrt.registry.arguments import bind
 from agentrt.registry.docstring import read_docstring
-from agentrt.registry.schema import Param, parameters_schema, read_signature
+from agentrt.registry.schema import Param, parameters_schema, read_signature, underlying
 from agentrt.registry.strict import strict_form
 from agentrt.registry.threads import run_in_thread
 
@@ -53,12 +53,13 @@ class Tool(Generic[P, R]):
         if not callable(function):
             raise UsageError(f"a tool must be callable, but {function!r} is not; pass a function")
         self.function = function
-        self.name = name or getattr(function, "__name__", None) or type(function).__name__
+        routine = underlying(function)
+        self.name = name or getattr(function, "__name__", None) or getattr(function, "func", routine).__name__
         if not _NAME.fullmatch(self.name):
             raise UsageError(
                 f"the tool name {self.name!r} is not 1 to 64 letters, digits, '_' and '-'; give one with @tool(name=…)"
             )
-        docs = read_docstring(inspect.getdoc(function if inspect.isroutine(function) else type(function).__call__))
+        docs = read_docstring(inspect.getdoc(routine))
         self.description = description or docs.description
         self.timeout = timeout
         self._params: list[Param] = read_signature(function, f"the tool {self.name!r}")
@@ -110,16 +111,12 @@ class Tool(Generic[P, R]):
         """
         args, kwargs = bind(self._params, arguments)
         function = cast("Callable[..., Any]", self.function)
-        try:
-            with anyio.fail_after(self.timeout):
-                if _is_async(function):
-                    return await cast("Awaitable[Any]", function(*args, **kwargs))
-                result = await run_in_thread(functools.partial(function, *args, **kwargs))
-                return await cast("Awaitable[Any]", result) if inspect.isawaitable(result) else result
-        except TimeoutError as error:
-            if self.timeout is None:
-                raise
-            raise ToolError(f"the tool did not finish within {self.timeout:g} seconds") from error
+        with anyio.move_on_after(self.timeout):
+            if _is_async(function):
+                return await cast("Awaitable[Any]", function(*args, **kwargs))
+            result = await run_in_thread(functools.partial(function, *args, **kwargs))
+            return await cast("Awaitable[Any]", result) if inspect.isawaitable(result) else result
+        raise ToolError(f"the tool did not finish within {self.timeout:g} seconds")
 
     def __repr__(self) -> str:
         """Show the name and the signature."""
@@ -127,9 +124,7 @@ class Tool(Generic[P, R]):
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(underlying(function))
 
 
 @overload

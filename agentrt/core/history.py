@@ -1,0 +1,111 @@
+"""What the next request carries, and how a reply's calls and outputs become part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from agentrt.wire.items import CALLS, Item
+
+__all__ = ["ADDED", "Reply", "answer_all", "failure", "next_request", "read_reply"]
+
+ADDED = ("store", "include", "parallel_tool_calls", "max_tool_calls")
+"""What an agent adds to a request by itself, and may leave out again where a provider refuses it."""
+
+_FREE_CHOICES = ("auto", "none")
+
+
+class Reply(NamedTuple):
+    """A reply's items, sorted.
+
+    Attributes:
+        kept: What goes into the history.
+        calls: The calls that are owed an answer, by position in ``output``.
+        refused: Answers to those of them that can't be run.
+    """
+
+    kept: list[Item]
+    calls: dict[int, Item]
+    refused: dict[int, Item]
+
+
+def read_reply(items: Sequence[Item]) -> Reply:
+    """Sort out a reply: of two identical calls with one key the second is dropped, a different one is refused."""
+    reply = Reply([], {}, {})
+    first: dict[str, Item] = {}
+    for index, item in enumerate(items):
+        kind = CALLS.get(item.type)
+        if kind is not None:
+            key = item.raw.get(kind.key) or ""
+            twin = first.setdefault(key, item)
+            if twin is not item and _same(twin, item):
+                continue
+            reply.calls[index] = item
+            if twin is not item:
+                reply.refused[index] = failure(item, f"the {kind.key} {key!r} was used by another call; use a new one")
+            elif item.status == "incomplete":
+                reply.refused[index] = failure(item, "the call came incomplete, so it was not run")
+        reply.kept.append(item)
+    return reply
+
+
+def _same(one: Item, other: Item) -> bool:
+    ignored = ("id", "status")
+    return {k: v for k, v in one.raw.items() if k not in ignored} == {
+        k: v for k, v in other.raw.items() if k not in ignored
+    }
+
+
+def failure(call: Item, text: str) -> Item:
+    """Make the output item that tells the model why a call was not run."""
+    return Item(CALLS[call.type].answer(call.raw, f"Error: {text}"))
+
+
+def answer_all(
+    items: Iterable[Item], calls: Mapping[int, Item], outputs: Mapping[int, Item], otherwise: str
+) -> tuple[Item, ...]:
+    """Append one output for each call, in the order of the calls.
+
+    Args:
+        items: The history so far.
+        calls: The calls, by position.
+        outputs: The outputs that have come, by position.
+        otherwise: What calls without one are told.
+    """
+    answers = (outputs[index] if index in outputs else failure(call, otherwise) for index, call in calls.items())
+    return (*items, *answers)
+
+
+def next_request(
+    items: Sequence[Item],
+    *,
+    turn: int,
+    last: bool,
+    max_tool_calls: int | None,
+    parallel: bool,
+    fixed: Mapping[str, Any],
+    refused: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Compose the parameters of a request that replays the history in full.
+
+    Args:
+        items: The history.
+        turn: The thread's turn, from 1.
+        last: Whether this request must be answered without calls.
+        max_tool_calls: What remains of the run's calls.
+        parallel: Whether the model may ask for several calls at once.
+        fixed: What the user chose: model, instructions, tools and settings. It is never dropped.
+        refused: Names among `ADDED` that the provider refuses.
+    """
+    params: dict[str, Any] = {**fixed, "input": items}
+    added: dict[str, Any] = {"store": False, "include": ["reasoning.encrypted_content"]}
+    if fixed.get("tools"):
+        added["parallel_tool_calls"] = parallel
+        added["max_tool_calls"] = max_tool_calls
+        choice = fixed.get("tool_choice")
+        if last:
+            params["tool_choice"] = "none"
+        elif turn > 1 and choice is not None and choice not in _FREE_CHOICES:
+            # A forced choice was obeyed by the first turn; forced again it would loop for ever.
+            params["tool_choice"] = "auto"
+    return {name: value for name, value in added.items() if name not in params and name not in refused} | params

@@ -1,0 +1,60 @@
+"""Limits over a whole run, and the meter that is held against them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agentrt.errors import UsageError
+from agentrt.wire.responses import Usage
+
+__all__ = ["Limits", "Meter"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use. Reaching a limit ends the run gracefully: the model answers with what it has.
+
+    Args:
+        max_turns: Requests to the model; the last one is made without tools, so that it ends in an answer.
+        max_tool_calls: Calls the model makes in the run, hosted and local, valid or not; None for no bound.
+        max_calls_per_turn: Local calls of one reply that are run; the rest is answered "limit reached".
+
+    Raises:
+        UsageError: A limit is out of range.
+    """
+
+    max_turns: int = 50
+    max_tool_calls: int | None = None
+    max_calls_per_turn: int = 128
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.max_turns < 1:
+            raise UsageError(f"max_turns must be at least 1, but is {self.max_turns}")
+        if self.max_tool_calls is not None and self.max_tool_calls < 0:
+            raise UsageError(f"max_tool_calls must be 0 or more, or None for no bound, but is {self.max_tool_calls}")
+        if self.max_calls_per_turn < 1:
+            raise UsageError(f"max_calls_per_turn must be at least 1, but is {self.max_calls_per_turn}")
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What the run has used, all its threads together.
+
+    Args:
+        turns: Requests made.
+        calls: Calls that the model made, hosted ones included.
+        usage: Tokens.
+    """
+
+    turns: int = 0
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    def calls_left(self, limits: Limits) -> int | None:
+        """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
+        return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
+
+    def is_last_turn(self, limits: Limits) -> bool:
+        """Tell whether the next request must be the one that answers."""
+        return self.turns + 1 >= limits.max_turns or self.calls_left(limits) == 0

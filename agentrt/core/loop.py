@@ -1,0 +1,238 @@
+"""What happens next: the one place where a run's state changes.
+
+`step` is pure: no I/O, no clock, no randomness, no user code. A driver performs the effects that it returns and feeds
+back what happened as events. The table `LEGAL` is the whole of what may happen when; anything else raises and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from agentrt.core.history import answer_all, failure, read_reply
+from agentrt.core.limits import Limits
+from agentrt.core.state import MAIN, Phase, RunState, Status, Thread, evolve
+from agentrt.errors import UsageError
+from agentrt.wire.items import HOSTED_CALLS, Item
+from agentrt.wire.responses import Response
+
+__all__ = ["LEGAL", "CallModel", "Effect", "Event", "Finish", "ModelReplied", "RunTool", "Start", "Stop", "ToolReturned", "step"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Start:
+    """The run begins with the items in the thread's history, or is taken up where it stood."""
+
+    thread: str = MAIN
+
+
+@dataclass(frozen=True)
+class ModelReplied:
+    """The model's reply to the request of this turn has come whole."""
+
+    turn: int
+    response: Response
+    thread: str = MAIN
+
+
+@dataclass(frozen=True)
+class ToolReturned:
+    """A call has its output item. ``turn`` and ``index`` are those of the `RunTool` it answers."""
+
+    turn: int
+    index: int
+    output: dict[str, Any]
+    thread: str = MAIN
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Somebody cancelled the run: open calls are answered, nothing more is asked."""
+
+    thread: str = MAIN
+
+
+class CallModel(NamedTuple):
+    """Send a request with the thread's history.
+
+    Attributes:
+        turn: The turn that the reply must name.
+        last: Send ``tool_choice: "none"``, so that the model answers with what it has.
+        max_tool_calls: What remains of the run's calls, for the request; None where there is no bound or no call left.
+        thread: The conversation.
+    """
+
+    turn: int
+    last: bool
+    max_tool_calls: int | None
+    thread: str
+
+
+class RunTool(NamedTuple):
+    """Run one call. Effects of one step may run at once."""
+
+    turn: int
+    index: int
+    call: Item
+    thread: str
+
+
+class Finish(NamedTuple):
+    """The run is over; the state says how."""
+
+    status: Status
+
+
+Event = Start | ModelReplied | ToolReturned | Stop
+Effect = CallModel | RunTool | Finish
+Step = tuple[RunState, list[Effect]]
+
+
+def step(state: RunState, event: Event) -> Step:
+    """Take the run one event further.
+
+    Args:
+        state: Where the run stands; it is not changed.
+        event: What happened.
+
+    Returns:
+        The new state, and what a driver has to do now.
+
+    Raises:
+        UsageError: The event can't happen in this phase.
+    """
+    thread = state.threads.get(event.thread)
+    handler = LEGAL.get((thread.phase, type(event))) if thread is not None else None
+    if thread is None or handler is None:
+        where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
+        raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
+    return handler(state, thread, event)
+
+
+def _put(state: RunState, name: str, thread: Thread, **changes: Any) -> RunState:
+    return evolve(state, threads={**state.threads, name: thread}, **changes)
+
+
+def _ask(state: RunState, name: str, thread: Thread) -> Step:
+    last = state.meter.is_last_turn(state.limits)
+    meter = evolve(state.meter, turns=state.meter.turns + 1)
+    thread = evolve(thread, phase="model", turn=thread.turn + 1, last=last, calls={}, outputs={})
+    effect = CallModel(thread.turn, last, state.meter.calls_left(state.limits) or None, name)
+    return _put(state, name, thread, meter=meter), [effect]
+
+
+def _again(state: RunState, thread: Thread, event: Start) -> Step:
+    """Ask again: the driver that asked before was lost, or its request failed."""
+    meter = evolve(state.meter, turns=state.meter.turns - 1)
+    return _ask(evolve(state, meter=meter), event.thread, evolve(thread, turn=thread.turn - 1))
+
+
+def _begin(state: RunState, thread: Thread, event: Start) -> Step:
+    return _ask(state, event.thread, thread)
+
+
+def _resume_tools(state: RunState, thread: Thread, event: Start) -> Step:
+    return state, _runnable(event.thread, thread)
+
+
+def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
+    response = event.response
+    if event.turn != thread.turn:
+        return state, []  # a reply to a question that was asked again since
+    reply = read_reply(response.items)
+    calls = reply.calls
+    hosted = sum(item.type in HOSTED_CALLS for item in reply.kept)
+    meter = evolve(
+        state.meter,
+        calls=state.meter.calls + hosted + len(calls),
+        usage=state.meter.usage.plus(response.usage),
+    )
+    left = state.meter.calls_left(state.limits)
+    state = evolve(state, meter=meter)
+    thread = evolve(thread, items=(*thread.items, *reply.kept))
+    if response.status != "completed":
+        items = answer_all(thread.items, calls, {}, f"the reply ended {response.status}, so its calls were not run")
+        status: Status = "cancelled" if response.status == "cancelled" else "incomplete"
+        return _finish(state, event.thread, evolve(thread, items=items), status)
+    if not calls:
+        refusal = response.refusal is not None and not response.text
+        return _finish(state, event.thread, thread, "refused" if refusal else "completed")
+    allowed, limit = _allowance(state.limits, thread, None if left is None else left - hosted)
+    over = {index: failure(call, _over(limit)) for index, call in list(calls.items())[allowed:]}
+    if over:
+        state = evolve(state, stopped_by=state.stopped_by or limit)
+    thread = evolve(thread, phase="tools", calls=calls, outputs={**reply.refused, **over})
+    return _settle(state, event.thread, thread, _runnable(event.thread, thread))
+
+
+def _over(limit: str) -> str:
+    return f"limit reached ({limit}), so this call was not run; answer with what you have"
+
+
+def _allowance(limits: Limits, thread: Thread, left: int | None) -> tuple[int, str]:
+    """Count how many local calls of a reply may run, and name the limit that refuses the rest."""
+    left = None if left is None else max(0, left)
+    if thread.last:
+        return 0, "max_tool_calls" if left == 0 else "max_turns"
+    if left is not None and left < limits.max_calls_per_turn:
+        return left, "max_tool_calls"
+    return limits.max_calls_per_turn, "max_calls_per_turn"
+
+
+def _runnable(name: str, thread: Thread) -> list[Effect]:
+    waiting = [
+        RunTool(thread.turn, index, call, name) for index, call in thread.calls.items() if index not in thread.outputs
+    ]
+    return list(waiting if thread.parallel else waiting[:1])
+
+
+def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
+    if event.turn != thread.turn or event.index not in thread.calls or event.index in thread.outputs:
+        return state, []  # stale: the turn was asked again, or the call was answered otherwise
+    thread = evolve(thread, outputs={**thread.outputs, event.index: Item(event.output)})
+    return _settle(state, event.thread, thread, [] if thread.parallel else _runnable(event.thread, thread))
+
+
+def _settle(state: RunState, name: str, thread: Thread, effects: list[Effect]) -> Step:
+    """Go on to the model once every call has its output; outputs follow in the order of the calls."""
+    if len(thread.outputs) < len(thread.calls):
+        return _put(state, name, thread), effects
+    thread = evolve(thread, items=answer_all(thread.items, thread.calls, thread.outputs, ""))
+    if thread.last:
+        return _finish(state, name, thread, "limit")
+    return _ask(state, name, thread)
+
+
+def _stale(state: RunState, thread: Thread, event: ToolReturned) -> Step:  # noqa: ARG001 - a row of the table
+    """Ignore an output whose turn is over: its call was answered otherwise."""
+    return state, []
+
+
+def _stopped(state: RunState, thread: Thread, event: Stop) -> Step:
+    items = answer_all(thread.items, thread.calls, thread.outputs, "the run was cancelled before this call had ended")
+    return _finish(state, event.thread, evolve(thread, items=items), "cancelled")
+
+
+def _finish(state: RunState, name: str, thread: Thread, status: Status) -> Step:
+    if status == "completed" and state.stopped_by is not None:
+        status = "limit"
+    thread = evolve(thread, phase="done", calls={}, outputs={})
+    return _put(state, name, thread, status=status), [Finish(status)]
+
+
+Handler = Callable[[RunState, Thread, Any], Step]
+LEGAL: Mapping[tuple[Phase, type[Event]], Handler] = {
+    ("new", Start): _begin,
+    ("model", Start): _again,
+    ("tools", Start): _resume_tools,
+    ("model", ModelReplied): _replied,
+    ("tools", ToolReturned): _returned,
+    ("model", ToolReturned): _stale,
+    ("done", ToolReturned): _stale,
+    ("new", Stop): _stopped,
+    ("model", Stop): _stopped,
+    ("tools", Stop): _stopped,
+}
+"""Every legal pair of phase and event, and what it leads to."""
