@@ -77,6 +77,8 @@ class StatusError(ServerError):
         code: The error's ``code`` or, where that is missing, its ``type``, as the server sent it.
         request_id: The server's ``x-request-id``, for its support.
         retry_after: Seconds that the server asked to wait.
+        retryable: Whether the same request may go through later.
+        param: The parameter that the server complained of.
     """
 
     def __init__(
@@ -87,12 +89,16 @@ class StatusError(ServerError):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        retryable: bool = False,
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.retryable = retryable
+        self.param = param
 
 
 class AuthenticationError(StatusError):

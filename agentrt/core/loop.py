@@ -23,7 +23,7 @@ __all__ = ["LEGAL", "CallModel", "Effect", "Event", "Finish", "ModelReplied", "R
 
 @dataclass(frozen=True)
 class Start:
-    """The run begins with the items in the thread's history, or is taken up where it stood."""
+    """The run begins with the items in the thread's history."""
 
     thread: str = MAIN
 
@@ -123,24 +123,14 @@ def _ask(state: RunState, name: str, thread: Thread) -> Step:
     return _put(state, name, thread, meter=meter), [effect]
 
 
-def _again(state: RunState, thread: Thread, event: Start) -> Step:
-    """Ask again: the driver that asked before was lost, or its request failed."""
-    meter = evolve(state.meter, turns=state.meter.turns - 1)
-    return _ask(evolve(state, meter=meter), event.thread, evolve(thread, turn=thread.turn - 1))
-
-
 def _begin(state: RunState, thread: Thread, event: Start) -> Step:
     return _ask(state, event.thread, thread)
-
-
-def _resume_tools(state: RunState, thread: Thread, event: Start) -> Step:
-    return state, _runnable(event.thread, thread)
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     response = event.response
     if event.turn != thread.turn:
-        return state, []  # a reply to a question that was asked again since
+        raise UsageError(f"a reply to turn {event.turn} can't come in turn {thread.turn}")
     reply = read_reply(response.items)
     calls = reply.calls
     hosted = sum(item.type in HOSTED_CALLS for item in reply.kept)
@@ -190,7 +180,7 @@ def _runnable(name: str, thread: Thread) -> list[Effect]:
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
     if event.turn != thread.turn or event.index not in thread.calls or event.index in thread.outputs:
-        return state, []  # stale: the turn was asked again, or the call was answered otherwise
+        raise UsageError(f"call {event.index} of turn {event.turn} is not open; feed each effect's outcome back once")
     thread = evolve(thread, outputs={**thread.outputs, event.index: Item(event.output)})
     return _settle(state, event.thread, thread, [] if thread.parallel else _runnable(event.thread, thread))
 
@@ -203,11 +193,6 @@ def _settle(state: RunState, name: str, thread: Thread, effects: list[Effect]) -
     if thread.last:
         return _finish(state, name, thread, "limit")
     return _ask(state, name, thread)
-
-
-def _stale(state: RunState, thread: Thread, event: ToolReturned) -> Step:  # noqa: ARG001 - a row of the table
-    """Ignore an output whose turn is over: its call was answered otherwise."""
-    return state, []
 
 
 def _stopped(state: RunState, thread: Thread, event: Stop) -> Step:
@@ -225,12 +210,8 @@ def _finish(state: RunState, name: str, thread: Thread, status: Status) -> Step:
 Handler = Callable[[RunState, Thread, Any], Step]
 LEGAL: Mapping[tuple[Phase, type[Event]], Handler] = {
     ("new", Start): _begin,
-    ("model", Start): _again,
-    ("tools", Start): _resume_tools,
     ("model", ModelReplied): _replied,
     ("tools", ToolReturned): _returned,
-    ("model", ToolReturned): _stale,
-    ("done", ToolReturned): _stale,
     ("new", Stop): _stopped,
     ("model", Stop): _stopped,
     ("tools", Stop): _stopped,

@@ -64,7 +64,7 @@ async def answer_call(registry: Registry, call: Mapping[str, Any]) -> Answer:
     except BaseException as error:  # noqa: BLE001 - a tool's SystemExit must not end the run, nor disturb its siblings
         if isinstance(error, GeneratorExit):
             raise
-        logger.warning("the tool %r failed", call.get("name"), exc_info=error)
+        logger.info("the tool %r failed", call.get("name"), exc_info=error)
         output = f"Error: {encode_output(f'{type(error).__name__}: {error}', 2000)}"
     return Answer(CALLS["function_call"].answer(call, output), failed)
 

@@ -16,7 +16,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-__all__ = ["run_in_thread"]
+__all__ = ["run_in_thread", "submit"]
 
 T = TypeVar("T")
 Job = Callable[[], None]
@@ -55,6 +55,15 @@ class _Worker:
 _idle: deque[_Worker] = deque()
 
 
+def submit(job: Job) -> None:
+    """Run a job in a daemon thread, without waiting for it. The job must not raise."""
+    try:
+        worker = _idle.pop()
+    except IndexError:
+        worker = _Worker()
+    worker.give(job)
+
+
 async def run_in_thread(function: Callable[[], T]) -> T:
     """Run a sync function in a daemon thread, with the caller's context variables.
 
@@ -84,11 +93,7 @@ async def run_in_thread(function: Callable[[], T]) -> T:
         except RuntimeError:
             pass  # the event loop has ended: nobody waits any more
 
-    try:
-        worker = _idle.pop()
-    except IndexError:
-        worker = _Worker()
-    worker.give(job)
+    submit(job)
     await done.wait()
     if outcome[1] is not None:
         raise outcome[1]

@@ -1,0 +1,32 @@
+"""agentrt: Python functions become tools, a model behind a Responses API asks for calls, agentrt runs them.
+
+>>> from agentrt import Agent, tool
+
+The layers, bottom up: ``errors``, ``wire`` (the Responses API as data), ``registry`` (a function becomes a tool),
+``core`` (what happens next), ``local`` (the embedded model), ``client`` (HTTP), ``drivers`` (who performs it),
+``agent`` (the surface), ``testing`` and ``cli``.
+"""
+
+from agentrt.agent import Agent
+from agentrt.client import Client
+from agentrt.core.limits import Limits
+from agentrt.core.result import Result
+from agentrt.core.state import RunState
+from agentrt.errors import AgentrtError, ToolError, UsageError
+from agentrt.registry import Registry, Tool, tool
+from agentrt.wire.responses import Response
+
+__all__ = [
+    "Agent",
+    "AgentrtError",
+    "Client",
+    "Limits",
+    "Registry",
+    "Response",
+    "Result",
+    "RunState",
+    "Tool",
+    "ToolError",
+    "UsageError",
+    "tool",
+]

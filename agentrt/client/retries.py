@@ -1,0 +1,62 @@
+"""When to try again, and how long to wait before. Pure: what it needs to know comes in as arguments.
+
+The shape is that of openai-python 3.54 (0.5 s doubling to 8 s, up to a quarter of jitter, ``x-should-retry`` obeyed),
+with two differences: ``insufficient_quota`` is not retried, as no wait brings credit, and the longest Retry-After that
+is waited out is 60 s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+__all__ = ["MAX_WAIT", "backoff", "retry_after", "should_retry"]
+
+MAX_WAIT = 60.0
+"""Seconds of Retry-After that are waited out. A longer wish fails at once, with ``retry_after`` in the error."""
+
+_STATUSES = frozenset({408, 409, 429})
+_NO_CREDIT = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
+
+
+def should_retry(status: int, code: str | None, headers: Mapping[str, str]) -> bool:
+    """Tell whether a refused request is worth another try.
+
+    Args:
+        status: The HTTP status.
+        code: The error's code or type from the body.
+        headers: The response's headers, with names that compare case-insensitively.
+    """
+    told = headers.get("x-should-retry")
+    if told in ("true", "false"):
+        return told == "true"
+    return code not in _NO_CREDIT and (status in _STATUSES or status >= 500)  # noqa: PLR2004 - the server's own class
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Read how long the server wants us to wait, in seconds; None where it says nothing that makes sense.
+
+    Args:
+        headers: The response's headers.
+        now: Unix time in seconds, for the form with a date (RFC 9110, section 10.2.3).
+    """
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        else:
+            value = headers.get("retry-after", "")
+            seconds = float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def backoff(attempt: int, random: float) -> float:
+    """Give the seconds to wait before a retry when the server named none.
+
+    Args:
+        attempt: Tries so far, from 1.
+        random: A number from 0 to 1.
+    """
+    return min(0.5 * 2 ** (attempt - 1), 8.0) * (1 - 0.25 * random)

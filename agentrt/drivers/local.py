@@ -1,0 +1,234 @@
+"""The driver in this process: performs the effects that the core asks for, and feeds back what happened.
+
+It decides nothing. One task group, owned by ``async with``, holds the calls that run; a pull-based generator does the
+rest, so that a consumer that is slow or leaves early is simply not asked for more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+
+from agentrt.client import Client
+from agentrt.core import loop
+from agentrt.core.history import ADDED, next_request
+from agentrt.core.result import Result
+from agentrt.core.state import MAIN, RunState
+from agentrt.errors import AgentrtError, ResponseFailedError, StatusError, UsageError
+from agentrt.events import RunEvent, TextDelta, ToolFinished, ToolStarted, TurnStarted
+from agentrt.registry import Registry
+from agentrt.registry.dispatch import MAX_PARALLEL, Crew, answer_call
+from agentrt.wire.items import FunctionCall
+from agentrt.wire.responses import Response
+
+__all__ = ["Plan", "Run"]
+
+T = TypeVar("T")
+logger = logging.getLogger("agentrt.run")
+
+_LEAVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run needs beside its state.
+
+    Args:
+        acquire: Gives the client when the run is entered.
+        registry: The tools that run here.
+        fixed: The request's parameters that the user chose: model, instructions, tools and settings.
+        release: Gives it back when the run is left.
+        refused: What the provider was seen to refuse of the parameters that agentrt adds; shared by an agent's runs.
+    """
+
+    acquire: Callable[[], Client]
+    registry: Registry
+    fixed: Mapping[str, Any]
+    release: Callable[[], Awaitable[None]]
+    refused: set[str] = field(default_factory=set[str])
+
+
+class _CancelledByCaller(Exception):  # noqa: N818 - it never leaves this module
+    pass
+
+
+class Run:
+    """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
+
+    Leaving the block ends all that the run had started, whether it was over or not.
+    """
+
+    def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
+        self.state = state
+        """Where the run stands: plain data, JSON with ``to_json()``."""
+        self._plan = plan
+        self._streaming = streaming
+        self._inbox: deque[RunEvent | loop.ToolReturned] = deque()
+        self._arrived = anyio.Event()
+        self._waiting: anyio.CancelScope | None = None
+        self._cancelled = False
+
+    async def __aenter__(self) -> Run:
+        """Make the run ready; it begins with the first event that is asked for."""
+        self._client = self._plan.acquire()
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._crew = Crew(self._group, MAX_PARALLEL if self.state.threads[MAIN].parallel else 1)
+        self._events = self._drive()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        """End what still runs, close what is open."""
+        try:
+            with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+                await self._events.aclose()
+        finally:
+            self._group.cancel_scope.cancel()
+            # Only a cancellation concerns the group; the user's own exception must not come out wrapped in a group.
+            cancelled = kind is not None and issubclass(kind, anyio.get_cancelled_exc_class())
+            try:
+                await self._group.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
+            finally:
+                with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+                    await self._plan.release()
+
+    def __aiter__(self) -> AsyncIterator[RunEvent]:
+        """Iterate over the run's events; the run goes on as they are asked for."""
+        return self
+
+    async def __anext__(self) -> RunEvent:
+        """Give the next event; an error carries the state where the run stopped."""
+        try:
+            return await self._events.__anext__()
+        except AgentrtError as error:
+            error.state = self.state
+            raise
+
+    @property
+    def result(self) -> Result:
+        """The result, once the run is over; raises UsageError before."""
+        if self.state.status is None:
+            raise UsageError("the run is not over yet: read its events to the end first")
+        return Result(self.state)
+
+    def cancel(self) -> None:
+        """End the run soon: its result then has the status ``cancelled``, with every call answered."""
+        self._cancelled = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _drive(self) -> AsyncGenerator[RunEvent, None]:
+        event: loop.Event = loop.Start()
+        while self.state.status is None:
+            self.state, effects = loop.step(self.state, event)
+            try:
+                for effect in effects:
+                    if isinstance(effect, loop.CallModel):
+                        async with aclosing(self._ask(effect)) as told:
+                            async for part in told:
+                                if isinstance(part, Response):
+                                    event = loop.ModelReplied(effect.turn, part, effect.thread)
+                                else:
+                                    yield part
+                    elif isinstance(effect, loop.RunTool):
+                        self._crew.add(self._run_tool, effect)
+                while self.state.threads[MAIN].phase == "tools":
+                    while not self._inbox:
+                        self._arrived = anyio.Event()
+                        await self._interruptible(self._arrived.wait())
+                    part = self._inbox.popleft()
+                    if isinstance(part, loop.ToolReturned):
+                        event = part
+                        break
+                    yield part
+            except _CancelledByCaller:
+                event = loop.Stop()
+
+    async def _interruptible(self, awaitable: Awaitable[T]) -> T:
+        """Wait for something in such a way that `cancel` ends the wait."""
+        with anyio.CancelScope() as self._waiting:
+            if self._cancelled:
+                self._waiting.cancel()
+            return await awaitable
+        raise _CancelledByCaller
+
+    async def _ask(self, effect: loop.CallModel) -> AsyncGenerator[RunEvent | Response, None]:
+        yield TurnStarted(effect.turn, effect.last, effect.thread)
+        thread = self.state.threads[effect.thread]
+        while True:
+            params = next_request(
+                thread.items,
+                turn=effect.turn,
+                last=effect.last,
+                max_tool_calls=effect.max_tool_calls,
+                parallel=thread.parallel,
+                fixed=self._plan.fixed,
+                refused=frozenset(self._plan.refused),
+            )
+            try:
+                async with aclosing(self._reply(params, effect.thread)) as parts:
+                    async for part in parts:
+                        yield part
+            except StatusError as error:
+                if not self._drop_refused(error, params):
+                    raise
+            else:
+                return
+
+    async def _reply(self, params: dict[str, Any], thread: str) -> AsyncGenerator[RunEvent | Response, None]:
+        if self._streaming:
+            said = False
+            stream = self._client.stream(**params)
+            await self._interruptible(stream.__aenter__())
+            async with aclosing(stream):
+                while (event := await self._interruptible(anext(stream, None))) is not None:
+                    if event.type == "response.output_text.delta":
+                        said = True
+                        yield TextDelta(event.delta, thread)
+                response = stream.response
+            if not said and response.text:
+                yield TextDelta(response.text, thread)
+        else:
+            response = await self._interruptible(self._client.create(**params))
+        if response.status == "failed":
+            error = response.error or {}
+            message = error.get("message") or "the server gave no reason"
+            raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
+        yield response
+
+    def _drop_refused(self, error: StatusError, params: Mapping[str, Any]) -> bool:
+        """Note what the provider refuses of the parameters that agentrt added; false if it was something else."""
+        if error.status not in (400, 422):
+            return False
+        # "Encrypted content is not supported with this model" is how OpenAI refuses `include`.
+        text = f"{error.param} {error}".lower().replace("encrypted content", "include")
+        for name in ADDED:
+            ours = name in params and name not in self._plan.fixed and name not in self._plan.refused
+            if ours and name in text:
+                self._plan.refused.add(name)
+                logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
+                return True
+        return False
+
+    async def _run_tool(self, effect: loop.RunTool) -> None:
+        call = effect.call
+        assert isinstance(call, FunctionCall)
+        arguments = call.arguments if isinstance(call.arguments, str) else str(call.arguments or "")
+        self._deliver(ToolStarted(call.call_id, call.name, arguments, effect.thread))
+        started = time.perf_counter()
+        answer = await answer_call(self._plan.registry, call.raw)
+        seconds = time.perf_counter() - started
+        output = str(answer.item["output"])
+        self._deliver(ToolFinished(call.call_id, call.name, output, answer.failed, seconds, effect.thread))
+        self._deliver(loop.ToolReturned(effect.turn, effect.index, answer.item, effect.thread))
+
+    def _deliver(self, part: RunEvent | loop.ToolReturned) -> None:
+        self._inbox.append(part)
+        self._arrived.set()
