@@ -26,24 +26,26 @@ class Provider(NamedTuple):
         base_url: Where its Responses API lives; ``/responses`` is appended.
         key: The environment variable that holds its key; None where it needs none.
         url: The environment variable that may move it.
+        model: The model that the command line takes when none is named.
     """
 
     base_url: str
     key: str | None = None
     url: str | None = None
+    model: str | None = None
 
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
-        "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-        "cometapi": Provider("https://api.cometapi.com/v1", "COMETAPI_KEY"),
+        "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", model="gpt-5.4"),
+        "cometapi": Provider("https://api.cometapi.com/v1", "COMETAPI_KEY", model="gpt-5.4"),
         "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
         "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
         "llamacpp": Provider("http://127.0.0.1:8080/v1"),
         "lmstudio": Provider("http://127.0.0.1:1234/v1"),
         "ollama": Provider("http://127.0.0.1:11434/v1"),
         "vllm": Provider("http://127.0.0.1:8000/v1"),
-        LOCAL: Provider("local://smollm2"),
+        LOCAL: Provider("local://smollm2", model=LOCAL),
     }
 )
 """Every known provider. Servers on this machine need no key."""

@@ -1,0 +1,113 @@
+"""The commands of ``agentrt``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import anyio
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from agentrt import Agent, AgentrtError, Client, Limits, Result, UsageError
+from agentrt.cli import exits
+from agentrt.cli.demo import demo as run_demo
+from agentrt.cli.load import load_tool
+from agentrt.cli.show import as_json, show_run, visible
+from agentrt.client.providers import LOCAL, PROVIDERS, resolve
+
+__all__ = ["run_app"]
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+ProviderOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(sorted(PROVIDERS))}.")]
+ModelOption = Annotated[str | None, typer.Option(help="The model's name; default AGENTRT_MODEL, else the provider's.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead.")]
+
+
+@app.callback()
+def _root() -> None:
+    """A function-calling agent runtime."""
+
+
+@app.command()
+def demo(provider: ProviderOption = None, model: ModelOption = None, json: JsonOption = False) -> None:
+    """Watch a model call two Python tools on real input. Without a key: a tiny model on this machine."""
+    chosen, local = _model(provider, None, model)
+    results = _run(functools.partial(run_demo, provider=provider, model=chosen, local=local, as_script=json))
+    raise typer.Exit(exits.OK if all(result.status == "completed" for result in results) else exits.NO_ANSWER)
+
+
+@app.command()
+def run(
+    prompt: Annotated[str, typer.Argument(help="What the agent is asked; - reads it from standard input.")],
+    tool: Annotated[list[str] | None, typer.Option(help="module:function or file.py:function; may be repeated.")] = None,
+    model: ModelOption = None,
+    instructions: Annotated[str | None, typer.Option(help="What the model is told before anything else.")] = None,
+    provider: ProviderOption = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of a Responses API, its key in AGENTRT_API_KEY.")] = None,
+    max_turns: Annotated[int, typer.Option(help="Requests at most.")] = 50,
+    max_tool_calls: Annotated[int | None, typer.Option(help="Calls at most.")] = None,
+    parallel: Annotated[bool, typer.Option(help="Run calls of one reply at once.")] = True,
+    json: JsonOption = False,
+) -> None:
+    """Run an agent with your own tools. The answer goes to standard output, the calls to standard error."""
+    text = sys.stdin.read() if prompt == "-" else prompt
+
+    async def go() -> Result:
+        chosen, _ = _model(provider, base_url, model)
+        limits = Limits(max_turns=max_turns, max_tool_calls=max_tool_calls)
+        tools = [load_tool(spec) for spec in tool or ()]
+        key = os.environ.get("AGENTRT_API_KEY") if base_url else None
+        async with Client(provider=provider, base_url=base_url, api_key=key) as client:
+            agent = Agent(
+                chosen,
+                instructions=instructions,
+                tools=tools,
+                limits=limits,
+                parallel_tool_calls=parallel,
+                client=client,
+            )
+            calls = Console(stderr=True, highlight=False)
+            return await show_run(agent, text, calls=calls, answer=Console(highlight=False, quiet=json))
+
+    result = _run(go)
+    if json:
+        typer.echo(as_json(result))
+    answered = result.status == "completed" or (result.status == "limit" and bool(result.text))
+    if not answered:
+        reason = f" ({result.stopped_by})" if result.stopped_by else ""
+        typer.echo(f"agentrt: no answer, the run ended {result.status}{reason}", err=True)
+    raise typer.Exit(exits.OK if answered else exits.NO_ANSWER)
+
+
+def _model(provider: str | None, base_url: str | None, model: str | None) -> tuple[str, bool]:
+    """Choose the model's name, and tell whether it is the embedded one."""
+    endpoint = resolve(os.environ, provider=provider, base_url=base_url)
+    local = endpoint.base_url.startswith("local://")
+    known = next((profile for profile in PROVIDERS.values() if profile.base_url == endpoint.base_url), None)
+    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or (known.model if known else None)
+    if chosen is None:
+        raise UsageError(f"which model at {endpoint.base_url}? Name it with --model or AGENTRT_MODEL")
+    return (chosen if not local or model else LOCAL), local
+
+
+def _run(function: Callable[[], Awaitable[T]]) -> T:
+    return anyio.run(function)
+
+
+def run_app() -> None:
+    """Run the command line; our own errors become one line and an exit code."""
+    try:
+        app()
+    except AgentrtError as error:
+        Console(stderr=True, highlight=False).print(Text.assemble(("agentrt: ", "bold red"), visible(str(error))), soft_wrap=True)
+        raise SystemExit(exits.exit_code(error)) from None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("agentrt: cancelled")
+        raise SystemExit(exits.CANCELLED) from None
