@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from agentrt.errors import UsageError
+from agentrt.registry.threads import copied_context
 
 __all__ = ["run_in_portal"]
 
@@ -31,7 +32,7 @@ def run_in_portal(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         inside = False
     if inside:
         raise UsageError("run_sync() was called by a coroutine that run_sync() runs; there, use `await agent.run(…)`")
-    future = asyncio.run_coroutine_threadsafe(function(), portal)
+    future = copied_context().run(asyncio.run_coroutine_threadsafe, function(), portal)
     try:
         return future.result()
     except BaseException:

@@ -7,6 +7,7 @@ with anyio 4.16: 8.2 s for a function that sleeps 8 s). Not ``asyncio.to_thread`
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-__all__ = ["run_in_thread", "submit"]
+__all__ = ["copied_context", "run_in_thread", "submit"]
 
 T = TypeVar("T")
 Job = Callable[[], None]
@@ -64,6 +65,15 @@ def submit(job: Job) -> None:
     worker.give(job)
 
 
+def copied_context() -> contextvars.Context:
+    """Copy the context variables for another thread, all but the note of which event loop runs in this one."""
+    context = contextvars.copy_context()
+    sniffio: Any = sys.modules.get("sniffio")
+    if sniffio is not None:
+        context.run(sniffio.current_async_library_cvar.set, None)
+    return context
+
+
 async def run_in_thread(function: Callable[[], T]) -> T:
     """Run a sync function in a daemon thread, with the caller's context variables.
 
@@ -80,7 +90,7 @@ async def run_in_thread(function: Callable[[], T]) -> T:
     """
     done = anyio.Event()
     token = anyio.lowlevel.current_token()
-    context = contextvars.copy_context()
+    context = copied_context()
     outcome: list[Any] = [None, None]
 
     def job() -> None:
