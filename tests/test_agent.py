@@ -187,9 +187,9 @@ async def test_an_error_carries_the_state_where_the_run_stood(serve, agent_of, t
 
 
 async def test_an_unreachable_server():
-    agent = Agent("m", client=Client(base_url="http://127.0.0.1:9/v1", max_retries=0))
-    with pytest.raises(UnreachableError) as caught:
-        await agent.run("go")
+    async with Client(base_url="http://127.0.0.1:9/v1", max_retries=0) as client:
+        with pytest.raises(UnreachableError) as caught:
+            await Agent("m", client=client).run("go")
     assert caught.value.state is not None
 
 
@@ -389,8 +389,9 @@ def print_it(text: str) -> None:
 async def test_no_key_shows_up_anywhere(serve, caplog):
     secret = "sk-canary-0123456789"
     server = serve(http_error(401, message="wrong"), api_key=secret)
-    with caplog.at_level(logging.DEBUG, "agentrt"), pytest.raises(AuthenticationError) as caught:
-        await Agent("m", client=Client(base_url=server.url, api_key=secret)).run("go")
+    async with Client(base_url=server.url, api_key=secret) as client:
+        with caplog.at_level(logging.DEBUG, "agentrt"), pytest.raises(AuthenticationError) as caught:
+            await Agent("m", client=client).run("go")
     shown = f"{caught.value!r} {caught.value} {caught.value.state!r} {caught.value.state.to_json()} {caplog.text}"
     assert secret not in shown
 

@@ -18,7 +18,7 @@ from agentrt.cli import exits
 from agentrt.cli.demo import demo as run_demo
 from agentrt.cli.load import load_tool
 from agentrt.cli.show import as_json, show_run, visible
-from agentrt.client.providers import LOCAL, PROVIDERS, resolve
+from agentrt.client.providers import PROVIDERS, resolve
 
 __all__ = ["run_app"]
 
@@ -90,11 +90,11 @@ def _model(provider: str | None, base_url: str | None, model: str | None) -> tup
     """Choose the model's name, and tell whether it is the embedded one."""
     endpoint = resolve(os.environ, provider=provider, base_url=base_url)
     local = endpoint.base_url.startswith("local://")
-    known = next((profile for profile in PROVIDERS.values() if profile.base_url == endpoint.base_url), None)
-    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or (known.model if known else None)
+    default = PROVIDERS[endpoint.provider].model if endpoint.provider in PROVIDERS else None
+    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or default
     if chosen is None:
         raise UsageError(f"which model at {endpoint.base_url}? Name it with --model or AGENTRT_MODEL")
-    return (chosen if not local or model else LOCAL), local
+    return chosen, local
 
 
 def _run(function: Callable[[], Awaitable[T]]) -> T:
@@ -108,6 +108,3 @@ def run_app() -> None:
     except AgentrtError as error:
         Console(stderr=True, highlight=False).print(Text.assemble(("agentrt: ", "bold red"), visible(str(error))), soft_wrap=True)
         raise SystemExit(exits.exit_code(error)) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("agentrt: cancelled")
-        raise SystemExit(exits.CANCELLED) from None

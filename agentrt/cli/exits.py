@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentrt.errors import AgentrtError, AuthenticationError, LocalModelError, UnreachableError, UsageError
 
-__all__ = ["CANCELLED", "NO_ANSWER", "OK", "exit_code"]
+__all__ = ["NO_ANSWER", "OK", "exit_code"]
 
 OK = 0
 NO_ANSWER = 1
@@ -14,8 +14,7 @@ AUTHENTICATION = 3
 UNREACHABLE = 4
 SERVER = 5
 LOCAL_MODEL = 6
-CANCELLED = 130
-"""Ctrl-C: 128 + SIGINT, as shells have it."""
+"""Ctrl-C ends with 130, which typer does by itself: 128 + SIGINT, as shells have it."""
 
 
 def exit_code(error: AgentrtError) -> int:

@@ -38,7 +38,7 @@ class Provider(NamedTuple):
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", model="gpt-5.4"),
-        "cometapi": Provider("https://api.cometapi.com/v1", "COMETAPI_KEY", model="gpt-5.4"),
+        "cometapi": Provider("https://api.cometapi.com/v1", "COMETAPI_KEY", "COMETAPI_BASE_URL", model="gpt-5.4"),
         "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
         "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
         "llamacpp": Provider("http://127.0.0.1:8080/v1"),
@@ -58,11 +58,13 @@ class Endpoint(NamedTuple):
         base_url: Without a slash at the end.
         api_key: The key, or None where none is needed.
         hint: What to set or pass when the key is refused.
+        provider: The name among `PROVIDERS`, where it is one of them.
     """
 
     base_url: str
     api_key: str | None
     hint: str
+    provider: str | None = None
 
     def __repr__(self) -> str:
         """Show the address; the key stays secret."""
@@ -87,7 +89,7 @@ def resolve(
         own = PROVIDERS.get(provider or "")
         if api_key is None and own is not None and own.key and _same_host(own.base_url, base_url):
             api_key = env.get(own.key)
-        return Endpoint(base_url.rstrip("/"), api_key, "pass the right api_key=")
+        return Endpoint(base_url.rstrip("/"), api_key, "pass the right api_key=", provider)
     name = provider or env.get("AGENTRT_PROVIDER")
     if name:
         return _of_provider(name, env, api_key)
@@ -115,7 +117,8 @@ def _of_provider(name: str, env: Mapping[str, str], api_key: str | None) -> Endp
     key = api_key or (env.get(profile.key) if profile.key else None)
     if profile.key and not key:
         raise UsageError(f"the provider {name!r} needs a key: set {profile.key} or pass api_key=")
-    return Endpoint(url.rstrip("/"), key, f"set {profile.key} to a valid key" if profile.key else "pass api_key=")
+    hint = f"set {profile.key} to a valid key" if profile.key else "pass api_key="
+    return Endpoint(url.rstrip("/"), key, hint, name)
 
 
 def _same_host(one: str, other: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import secrets
 import time
 from collections import deque
@@ -164,7 +165,7 @@ class _Job:
         self._generate(outcome)
         live = None if self._prompt.calls else message_item(f"msg_{self._id}", "", status="in_progress")
         if live is not None:
-            for event in list(item_events(number, 0, live))[:2]:
+            for event in itertools.islice(item_events(number, 0, live), 2):
                 yield event
         where = {"output_index": 0, "item_id": f"msg_{self._id}", "content_index": 0}
         try:
