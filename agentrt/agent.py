@@ -65,11 +65,13 @@ class Agent:
         self.registry = Registry()
         hosted: list[Mapping[str, Any]] = []
         for entry in tools:
-            if isinstance(entry, Mapping):
-                hosted.append(entry)
-            else:
-                for tool in entry if isinstance(entry, Registry) else (entry,):
+            if isinstance(entry, Registry):
+                for tool in entry:
                     self.registry.add(tool)
+            elif callable(entry):
+                self.registry.add(entry)
+            else:
+                hosted.append(entry)
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
@@ -84,7 +86,12 @@ class Agent:
         self._refused: set[str] = set()
 
     async def run(
-        self, input: Input, *, after: Result | Sequence[Item] = (), limits: Limits | None = None, run_id: str | None = None
+        self,
+        input: Input,
+        *,
+        after: Result | Sequence[Item] = (),
+        limits: Limits | None = None,
+        run_id: str | None = None,
     ) -> Result:
         """Run the agent until the model answers without a call, or a limit ends it.
 
@@ -106,7 +113,12 @@ class Agent:
             return run.result
 
     def run_sync(
-        self, input: Input, *, after: Result | Sequence[Item] = (), limits: Limits | None = None, run_id: str | None = None
+        self,
+        input: Input,
+        *,
+        after: Result | Sequence[Item] = (),
+        limits: Limits | None = None,
+        run_id: str | None = None,
     ) -> Result:
         """Run the agent from sync code: scripts, notebooks, threads. As `run` otherwise.
 
@@ -116,7 +128,12 @@ class Agent:
         return run_in_portal(lambda: self.run(input, after=after, limits=limits, run_id=run_id))
 
     def stream(
-        self, input: Input, *, after: Result | Sequence[Item] = (), limits: Limits | None = None, run_id: str | None = None
+        self,
+        input: Input,
+        *,
+        after: Result | Sequence[Item] = (),
+        limits: Limits | None = None,
+        run_id: str | None = None,
     ) -> Run:
         """Run the agent and watch: ``async with agent.stream("…") as run: async for event in run: …``.
 

@@ -156,7 +156,11 @@ async def test_a_model_that_never_stops_is_stopped(serve, agent_of):
 
 
 async def test_mistakes_of_the_model_are_answered_so_that_it_can_mend_them(serve, agent_of):
-    server = serve(calls(call("ad", a=1, b=2), call("add", a=1), call("add", raw_arguments='{"a": 1,')), calls(call("add", a=1, b=2)), say("3"))
+    server = serve(
+        calls(call("ad", a=1, b=2), call("add", a=1), call("add", raw_arguments='{"a": 1,')),
+        calls(call("add", a=1, b=2)),
+        say("3"),
+    )
     result = await agent_of(server, add).run("go")
     outputs = [item.raw["output"] for item in result.items if item.type == "function_call_output"]
     assert "did you mean 'add'" in outputs[0]
@@ -172,7 +176,10 @@ async def test_mistakes_of_the_model_are_answered_so_that_it_can_mend_them(serve
         (http_error(401), AuthenticationError),
         (http_error(404, message="no such model"), StatusError),
         (raw(b"<html>", "text/html"), WireError),
-        (calls(outcome="failed", extra={"error": {"code": "server_error", "message": "it broke"}}), ResponseFailedError),
+        (
+            calls(outcome="failed", extra={"error": {"code": "server_error", "message": "it broke"}}),
+            ResponseFailedError,
+        ),
     ],
 )
 @pytest.mark.parametrize("streaming", [True, False])
@@ -208,7 +215,10 @@ async def test_an_incomplete_reply_runs_nothing(serve, agent_of):
 
 @pytest.mark.parametrize(
     ("message", "name"),
-    [("Unsupported parameter: 'parallel_tool_calls'", "parallel_tool_calls"), ("Encrypted content is not supported with this model.", "include")],
+    [
+        ("Unsupported parameter: 'parallel_tool_calls'", "parallel_tool_calls"),
+        ("Encrypted content is not supported with this model.", "include"),
+    ],
 )
 async def test_what_agentrt_added_is_dropped_for_a_provider_that_refuses_it(serve, agent_of, caplog, message, name):
     server = serve(http_error(400, "unsupported_parameter", message), say("a"), say("b"))
@@ -314,7 +324,11 @@ async def test_leaving_a_stream_early_ends_its_tools_and_keeps_the_users_excepti
 async def test_runs_of_one_agent_may_be_concurrent(serve, agent_of):
     def model(request):
         last = request["input"][-1]
-        return say(f"sum {last['output']}") if last["type"] == "function_call_output" else calls(call("add", a=int(last["content"]), b=1))
+        return (
+            say(f"sum {last['output']}")
+            if last["type"] == "function_call_output"
+            else calls(call("add", a=int(last["content"]), b=1))
+        )
 
     agent = agent_of(serve(model), add)
     results: dict[int, Result] = {}
@@ -374,7 +388,9 @@ async def test_an_agent_makes_its_client_from_the_environment_and_closes_it(serv
 
 def test_an_agent_takes_functions_registries_and_dicts():
     hosted = {"type": "web_search"}
-    agent = Agent("m", name="helper", tools=[add, Registry([print_it]), hosted], limits=Limits(max_turns=3), max_tool_calls=9)
+    agent = Agent(
+        "m", name="helper", tools=[add, Registry([print_it]), hosted], limits=Limits(max_turns=3), max_tool_calls=9
+    )
     assert [entry.name for entry in agent.registry] == ["add", "print_it"]
     assert agent.limits == Limits(max_turns=3, max_tool_calls=9)
     assert "helper" in repr(agent)

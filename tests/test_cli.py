@@ -15,7 +15,9 @@ from agentrt.testing import call, calls, http_error, raw, say
 @pytest.fixture
 def cli(tmp_path):
     def run(*arguments, env=None, stdin=None):
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AGENTRT_", "OPENAI_", "COMETAPI_"))}
+        clean = {
+            key: value for key, value in os.environ.items() if not key.startswith(("AGENTRT_", "OPENAI_", "COMETAPI_"))
+        }
         return subprocess.run(
             [sys.executable, "-c", "from agentrt.cli import main; main()", *arguments],
             cwd=tmp_path,
@@ -52,7 +54,9 @@ def test_run_with_ones_own_tool(cli, serve):
 
 def test_run_reads_standard_input_and_writes_json(cli, serve):
     server = serve(calls(call("double", n=2)), say("4"))
-    done = cli("run", "-", "--tool", "mytools.py:both", "--json", "--model", "other", env=to(server), stdin="from a pipe")
+    done = cli(
+        "run", "-", "--tool", "mytools.py:both", "--json", "--model", "other", env=to(server), stdin="from a pipe"
+    )
     result = json.loads(done.stdout)
     assert (result["status"], result["text"], result["turns"]) == ("completed", "4", 2)
     assert result["calls"][0]["name"] == "double"
@@ -62,7 +66,19 @@ def test_run_reads_standard_input_and_writes_json(cli, serve):
 
 def test_limits_and_base_url(cli, serve):
     server = serve(lambda _: calls(call("double", n=1)))
-    done = cli("run", "go", "--tool", "mytools:double", "--base-url", server.url, "--model", "m", "--max-turns", "2", "--no-parallel")
+    done = cli(
+        "run",
+        "go",
+        "--tool",
+        "mytools:double",
+        "--base-url",
+        server.url,
+        "--model",
+        "m",
+        "--max-turns",
+        "2",
+        "--no-parallel",
+    )
     assert done.returncode == 1
     assert "no answer, the run ended limit (max_turns)" in done.stderr
     assert server.requests[0].json["parallel_tool_calls"] is False
@@ -116,7 +132,10 @@ def test_without_a_key_and_without_the_extra(cli, tmp_path):
         "u.find_spec = lambda name, *a: None if name in ('xllamacpp', 'typer') and not __import__('os').environ.get('SHOW_' + name) else find(name, *a)\n"
     )
     bare = cli("run", "go", env={"PYTHONPATH": str(tmp_path)})
-    assert (bare.returncode, bare.stderr) == (2, "agentrt: the command line needs the extra 'cli': pip install 'agentrt[cli]'\n")
+    assert (bare.returncode, bare.stderr) == (
+        2,
+        "agentrt: the command line needs the extra 'cli': pip install 'agentrt[cli]'\n",
+    )
     done = cli("run", "go", env={"PYTHONPATH": str(tmp_path), "SHOW_typer": "1"})
     assert done.returncode == 2
     assert "set OPENAI_API_KEY or COMETAPI_KEY" in done.stderr
@@ -145,16 +164,32 @@ def test_the_demo_through_a_provider(cli, serve, tmp_path):
     env = {"COMETAPI_KEY": "k", "COMETAPI_BASE_URL": serve(model, api_key="k").url}
     done = cli("demo", "--provider", "cometapi", env=env)
     assert done.returncode == 0, done.stderr
-    for part in ("gpt-5.4 through cometapi", 'calculator {"expression":"1234 * 5678"}', "7006652", " ms", "The answer is 7006652.", "README.txt", "The answer is 3."):
+    for part in (
+        "gpt-5.4 through cometapi",
+        'calculator {"expression":"1234 * 5678"}',
+        "7006652",
+        " ms",
+        "The answer is 7006652.",
+        "README.txt",
+        "The answer is 3.",
+    ):
         assert part in done.stdout
     again = cli("demo", "--provider", "cometapi", "--json", env={**env, "COMETAPI_BASE_URL": serve(model).url})
-    assert [json.loads(line)["text"] for line in again.stdout.splitlines()] == ["The answer is 7006652.", "The answer is 3."]
+    assert [json.loads(line)["text"] for line in again.stdout.splitlines()] == [
+        "The answer is 7006652.",
+        "The answer is 3.",
+    ]
 
 
 def test_ctrl_c_ends_at_once(serve, tmp_path):
     server = serve(say("late", delay=40))
     env = {**os.environ, **to(server)}
-    process = subprocess.Popen([sys.executable, "-c", "from agentrt.cli import main; main()", "run", "go"], env=env, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from agentrt.cli import main; main()", "run", "go"],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     until = time.monotonic() + 20
     while not server.requests and time.monotonic() < until:
         time.sleep(0.02)

@@ -33,18 +33,31 @@ async def test_create_and_stream_give_the_same_response(serve, client_of):
         streamed = stream.response
     assert types[0] == "response.created"
     assert types[-1] == "response.completed"
-    assert streamed.raw == {**whole.raw, "id": streamed.id, "created_at": streamed.raw["created_at"], "completed_at": streamed.raw["completed_at"]}
+    assert streamed.raw == {
+        **whole.raw,
+        "id": streamed.id,
+        "created_at": streamed.raw["created_at"],
+        "completed_at": streamed.raw["completed_at"],
+    }
     assert whole.request_id.startswith("req_")
 
 
 async def test_what_is_sent_is_what_was_given(serve, client_of):
     server = serve(say("a"))
     async with Client(base_url=server.url + "/", api_key="secret-key", headers={"x-team": "t"}) as client:
-        await client.create(model="m", input=[{"role": "user", "content": "hi"}], temperature=0, tools=[], extra_body={"new": 1})
+        await client.create(
+            model="m", input=[{"role": "user", "content": "hi"}], temperature=0, tools=[], extra_body={"new": 1}
+        )
         assert "secret-key" not in repr(client)
         assert client.base_url == server.url
     (request,) = server.requests
-    assert request.json == {"model": "m", "input": [{"role": "user", "content": "hi"}], "temperature": 0, "tools": [], "new": 1}
+    assert request.json == {
+        "model": "m",
+        "input": [{"role": "user", "content": "hi"}],
+        "temperature": 0,
+        "tools": [],
+        "new": 1,
+    }
     assert request.headers["authorization"] == "Bearer secret-key"
     assert request.headers["x-team"] == "t"
     assert request.headers["idempotency-key"]
@@ -112,7 +125,15 @@ async def test_tries_are_counted(serve, client_of):
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("turn", [http_error(429, "insufficient_quota"), http_error(429, headers={"retry-after": "90"}), http_error(400), http_error(422)])
+@pytest.mark.parametrize(
+    "turn",
+    [
+        http_error(429, "insufficient_quota"),
+        http_error(429, headers={"retry-after": "90"}),
+        http_error(400),
+        http_error(422),
+    ],
+)
 async def test_what_no_wait_mends_is_not_tried_again(serve, client_of, turn):
     server = serve(turn, say("never"))
     with pytest.raises(StatusError):
@@ -242,7 +263,7 @@ async def test_a_slow_drip_does_not_outlast_the_timeout(serve, client_of):
         return say("x" * 2000, pause=0.05)
 
     server = serve(drip)
-    with anyio.fail_after(3), pytest.raises(UnreachableError, match="within 0.2 seconds"):
+    with anyio.fail_after(3), pytest.raises(UnreachableError, match=r"within 0.2 seconds"):
         async with client_of(server, timeout=0.2, max_retries=0) as client:
             await client.create(model="m", input="hi", extra_body={"stream": True})
 

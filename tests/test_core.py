@@ -1,5 +1,6 @@
 """The machine by itself: no client, no tools, no event loop."""
 
+import dataclasses
 import itertools
 import random
 
@@ -22,7 +23,9 @@ def call(number, **more):
 
 
 def reply(*output, **more):
-    return Response({"status": "completed", "output": list(output), "usage": {"input_tokens": 10, "output_tokens": 2}, **more})
+    return Response(
+        {"status": "completed", "output": list(output), "usage": {"input_tokens": 10, "output_tokens": 2}, **more}
+    )
 
 
 def fresh(*, parallel=True, **limits):
@@ -30,7 +33,11 @@ def fresh(*, parallel=True, **limits):
 
 
 def out(effect, text="ok"):
-    return ToolReturned(effect.turn, effect.index, {"type": "function_call_output", "call_id": effect.call.raw["call_id"], "output": text})
+    return ToolReturned(
+        effect.turn,
+        effect.index,
+        {"type": "function_call_output", "call_id": effect.call.raw["call_id"], "output": text},
+    )
 
 
 def play(state, *replies):
@@ -102,7 +109,7 @@ def test_answers_to_nothing_are_refused():
     with pytest.raises(UsageError, match="call 0 of turn 1 is not open"):
         step(once, out(effects[0]))
     with pytest.raises(UsageError, match="turn 7"):
-        step(tools, out(effects[0]._replace(turn=7)))
+        step(tools, out(dataclasses.replace(effects[0], turn=7)))
     with pytest.raises(UsageError, match="turn 7 can't come in turn 1"):
         step(asked, ModelReplied(7, reply()))
     with pytest.raises(UsageError, match="unknown thread 'other'"):
@@ -113,9 +120,14 @@ def test_answers_to_nothing_are_refused():
 
 
 def test_max_tool_calls_lets_the_first_ones_run_and_ends_in_an_answer():
-    state, seen = play(fresh(max_tool_calls=2), reply(call(1), call(2), call(3)), reply(message_item("m", "with what I have")))
+    state, seen = play(
+        fresh(max_tool_calls=2), reply(call(1), call(2), call(3)), reply(message_item("m", "with what I have"))
+    )
     assert [effect.index for effect in seen if isinstance(effect, RunTool)] == [0, 1]
-    assert [effect for effect in seen if isinstance(effect, CallModel)] == [CallModel(1, False, 2, MAIN), CallModel(2, True, None, MAIN)]
+    assert [effect for effect in seen if isinstance(effect, CallModel)] == [
+        CallModel(1, False, 2, MAIN),
+        CallModel(2, True, None, MAIN),
+    ]
     assert "limit reached (max_tool_calls)" in outputs(state)[2]
     assert (state.status, state.stopped_by, state.meter.calls) == ("limit", "max_tool_calls", 3)
     assert Result(state).output == "with what I have"
@@ -129,7 +141,9 @@ def test_a_run_that_uses_its_calls_up_exactly_is_completed():
 
 def test_hosted_calls_count_first():
     hosted = {"type": "web_search_call", "id": "ws", "status": "completed"}
-    state, seen = play(fresh(max_tool_calls=3), reply(call(1), hosted, hosted, call(2)), reply(message_item("m", "done")))
+    state, seen = play(
+        fresh(max_tool_calls=3), reply(call(1), hosted, hosted, call(2)), reply(message_item("m", "done"))
+    )
     assert [effect.index for effect in seen if isinstance(effect, RunTool)] == [0]
     assert state.meter.calls == 4
     state, seen = play(fresh(max_tool_calls=1), reply(hosted, hosted, call(2)), reply(message_item("m", "done")))
@@ -174,7 +188,9 @@ def test_limits_out_of_range(limits):
 # --- replies that are not plain
 
 
-@pytest.mark.parametrize(("given", "status"), [("incomplete", "incomplete"), ("cancelled", "cancelled"), ("queued", "incomplete")])
+@pytest.mark.parametrize(
+    ("given", "status"), [("incomplete", "incomplete"), ("cancelled", "cancelled"), ("queued", "incomplete")]
+)
 def test_calls_of_a_reply_that_did_not_complete_are_answered_but_not_run(given, status):
     state, seen = play(fresh(), reply(call(1), call(2, status="incomplete", arguments='{"n'), status=given))
     assert not [effect for effect in seen if isinstance(effect, RunTool)]
@@ -192,7 +208,9 @@ def test_a_refusal():
 
 def test_twins_of_one_call_id():
     same, other = call(1, id="x"), call(1, arguments='{"n": 9}')
-    state, seen = play(fresh(), reply(call(1), same, other, call(2, status="incomplete")), reply(message_item("m", "done")))
+    state, seen = play(
+        fresh(), reply(call(1), same, other, call(2, status="incomplete")), reply(message_item("m", "done"))
+    )
     assert [effect.index for effect in seen if isinstance(effect, RunTool)] == [0]
     texts = outputs(state)
     assert texts[0] == "ok"
@@ -216,7 +234,13 @@ def test_stopping_answers_what_is_open():
 
 def test_the_state_survives_json_in_every_phase():
     state = fresh(max_tool_calls=9)
-    for event in (None, Start(), ModelReplied(1, reply(call(1), call(2))), out(RunTool(1, 1, item_view(call(2)), MAIN)), Stop()):
+    for event in (
+        None,
+        Start(),
+        ModelReplied(1, reply(call(1), call(2))),
+        out(RunTool(1, 1, item_view(call(2)), MAIN)),
+        Stop(),
+    ):
         if event is not None:
             state, _ = step(state, event)
         again = RunState.from_json(state.to_json())
@@ -235,7 +259,13 @@ def test_what_is_no_state_is_refused(text):
 
 
 def request(**more):
-    options = {"turn": 1, "last": False, "max_tool_calls": None, "parallel": True, "fixed": {"model": "m", "tools": [{}]}}
+    options = {
+        "turn": 1,
+        "last": False,
+        "max_tool_calls": None,
+        "parallel": True,
+        "fixed": {"model": "m", "tools": [{}]},
+    }
     return next_request([USER], **{**options, **more})
 
 
@@ -256,7 +286,11 @@ def test_what_an_agent_adds_to_a_request():
 
 def test_what_the_user_wrote_stays():
     mine = {"model": "m", "tools": [{}], "store": True, "include": ["x"], "max_tool_calls": 7}
-    assert request(fixed=mine, refused=frozenset({"store", "include"})) == {**mine, "input": [USER], "parallel_tool_calls": True}
+    assert request(fixed=mine, refused=frozenset({"store", "include"})) == {
+        **mine,
+        "input": [USER],
+        "parallel_tool_calls": True,
+    }
 
 
 def test_a_forced_choice_is_made_once_and_the_last_turn_is_without_calls():
@@ -270,7 +304,11 @@ def test_a_forced_choice_is_made_once_and_the_last_turn_is_without_calls():
 
 def test_a_result_tells_the_answer_from_what_was_said_beside_calls():
     commentary = {**message_item("m", "thinking aloud"), "phase": "commentary"}
-    state, _ = play(fresh(), reply(message_item("m", "let me see"), call(1)), reply(commentary, message_item("m", "the "), message_item("m", "answer")))
+    state, _ = play(
+        fresh(),
+        reply(message_item("m", "let me see"), call(1)),
+        reply(commentary, message_item("m", "the "), message_item("m", "answer")),
+    )
     result = Result(state)
     assert result.text == result.output == "the answer"
     assert (result.turns, result.usage.total_tokens, result.stopped_by) == (2, 24, None)
@@ -286,7 +324,11 @@ def test_whatever_the_model_does_every_call_is_answered_once_and_in_order(runs):
     print("seed", seed)
     source = random.Random(seed)
     for _ in range(runs):
-        limits = {"max_turns": source.randint(1, 6), "max_tool_calls": source.choice([None, 0, 1, 3, 8]), "max_calls_per_turn": source.choice([1, 2, 128])}
+        limits = {
+            "max_turns": source.randint(1, 6),
+            "max_tool_calls": source.choice([None, 0, 1, 3, 8]),
+            "max_calls_per_turn": source.choice([1, 2, 128]),
+        }
         state, effects = step(fresh(parallel=source.random() < 0.5, **limits), Start())
         numbers, ran = itertools.count(), 0
         while state.status is None:
@@ -296,7 +338,10 @@ def test_whatever_the_model_does_every_call_is_answered_once_and_in_order(runs):
                 items = [call(next(numbers)) for _ in range(source.choice([0, 1, 1, 2, 5]))]
                 items += [{"type": "web_search_call"}] * source.choice([0, 0, 1])
                 source.shuffle(items)
-                state, more = step(state, ModelReplied(effect.turn, reply(*items, status=source.choice(["completed"] * 9 + ["incomplete"]))))
+                state, more = step(
+                    state,
+                    ModelReplied(effect.turn, reply(*items, status=source.choice(["completed"] * 9 + ["incomplete"]))),
+                )
             else:
                 ran += 1
                 state, more = step(state, out(effect) if source.random() < 0.97 else Stop())

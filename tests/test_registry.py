@@ -79,7 +79,10 @@ def test_a_definition():
             "type": "object",
             "properties": {
                 "city": {"type": "string", "description": "Name of the city."},
-                "unit": {"anyOf": [{"type": "string", "enum": ["c", "f"]}, {"type": "null"}], "description": 'Scale. Default: "c".'},
+                "unit": {
+                    "anyOf": [{"type": "string", "enum": ["c", "f"]}, {"type": "null"}],
+                    "description": 'Scale. Default: "c".',
+                },
             },
             "required": ["city", "unit"],
             "additionalProperties": False,
@@ -150,7 +153,13 @@ def many(
 
 
 async def test_the_function_receives_the_types_it_asked_for():
-    arguments = {"person": {"name": "A", "title": "Dr", "friends": []}, "point": {"x": 1}, "color": "red", "day": "2026-11-23", "numbers": [1]}
+    arguments = {
+        "person": {"name": "A", "title": "Dr", "friends": []},
+        "point": {"x": 1},
+        "color": "red",
+        "day": "2026-11-23",
+        "numbers": [1],
+    }
     output = await output_of(many, **arguments, maybe=None, flag=None)
     assert output == (
         "Person(name='A', title='Dr', friends=[]) Point(x=1, y=0) <Color.RED: 'red'> datetime.date(2026, 11, 23) [1.0] None True"
@@ -173,7 +182,7 @@ def test_what_strict_mode_cannot_say_goes_out_as_it_is_with_a_reason():
     assert work.definition()["strict"] is False
     assert many.strict is False
     assert "optional inside another value" in many.not_strict_because
-    with pytest.raises(UsageError, match="can't be strict.*open object"):
+    with pytest.raises(UsageError, match=r"can't be strict.*open object"):
         Tool(work.function, strict=True)
     assert Tool(weather.function, strict=False).not_strict_because == "strict=False was asked for"
 
@@ -207,7 +216,13 @@ def test_a_strict_schema_of_references_and_defaults():
             "u": {"enum": ["a"], "default": "a", "description": "U."},
         },
         "required": ["q"],
-        "$defs": {"P": {"type": "object", "properties": {"x": {"type": "integer"}, "y": {"type": ["integer", "null"]}}, "required": ["x", "y"]}},
+        "$defs": {
+            "P": {
+                "type": "object",
+                "properties": {"x": {"type": "integer"}, "y": {"type": ["integer", "null"]}},
+                "required": ["x", "y"],
+            }
+        },
     }
     closed, why = strict_form(schema)
     assert why is None
@@ -301,7 +316,7 @@ def test_types_that_no_schema_can_say():
 
     with pytest.raises(UsageError, match="parameter 'a' has the type"):
         Tool(odd)
-    with pytest.raises(UsageError, match="can't be resolved.*top level"):
+    with pytest.raises(UsageError, match=r"can't be resolved.*top level"):
         Tool(lost)
 
 
@@ -381,10 +396,19 @@ def test_a_long_output_keeps_head_and_tail():
 
 async def test_each_call_gets_one_output_in_order_whatever_the_tools_do():
     def fails(how: str) -> None:
-        raise {"value": ValueError("bad value"), "exit": SystemExit(3), "tool": ToolError("Use another file."), "interrupt": KeyboardInterrupt()}[how]
+        raise {
+            "value": ValueError("bad value"),
+            "exit": SystemExit(3),
+            "tool": ToolError("Use another file."),
+            "interrupt": KeyboardInterrupt(),
+        }[how]
 
     async def cancels() -> None:
-        raise anyio.get_cancelled_exc_class()() if anyio.get_cancelled_exc_class().__module__.startswith("asyncio") else RuntimeError("CancelledError")
+        raise (
+            anyio.get_cancelled_exc_class()()
+            if anyio.get_cancelled_exc_class().__module__.startswith("asyncio")
+            else RuntimeError("CancelledError")
+        )
 
     async def fine(x: int) -> int:
         await anyio.sleep(0.01 * (3 - x))

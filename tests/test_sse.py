@@ -60,7 +60,9 @@ def test_an_event_has_a_bound_whether_it_ends_or_not():
 
 def golden() -> bytes:
     text = "Grüße aus Zürich 🙂, at some length. " * 3
-    response = response_resource({"model": "m"}, response_id="r", created_at=1, output=[message_item("m1", text)], usage=(1, 2))
+    response = response_resource(
+        {"model": "m"}, response_id="r", created_at=1, output=[message_item("m1", text)], usage=(1, 2)
+    )
     return b"\xef\xbb\xbf: hello\r\n\r\n" + b"".join(
         sse_bytes(event).replace(b"\n", end)
         for event, end in zip(response_events(response, chunk=7), [b"\n", b"\r\n", b"\r"] * 100, strict=False)

@@ -35,19 +35,21 @@ def test_arithmetic(expression, value):
         ("1e308 * 10", "not a real number"),
         ("(0 - 8) ** 0.5", "not a real number"),
         ("9" * 150 + "*" + "9" * 150, "too long"),
-        ("(" * 99 + "1" + ")" * 99, "1"),
         ("", "can be worked out"),
     ],
 )
 def test_what_cannot_be_worked_out(expression, message):
-    try:
-        assert calculator(expression) == float(message)
-    except ToolError as error:
-        assert message in str(error)
+    with pytest.raises(ToolError, match=message):
+        calculator(expression)
 
 
 async def test_a_model_cannot_even_write_anything_but_arithmetic():
-    call = {"type": "function_call", "call_id": "c", "name": "calculator", "arguments": json.dumps({"expression": "__import__"})}
+    call = {
+        "type": "function_call",
+        "call_id": "c",
+        "name": "calculator",
+        "arguments": json.dumps({"expression": "__import__"}),
+    }
     (output,) = await Registry([calculator]).dispatch([call])
     assert "string should match pattern" in output["output"]
 
@@ -61,7 +63,9 @@ def folder(tmp_path, monkeypatch):
     return here
 
 
-@pytest.mark.parametrize(("content", "lines"), [(b"", 0), (b"a", 1), (b"a\n", 1), (b"a\nb", 2), (b"\n\n", 2), (b"x\n" * 700_000, 700_000)])
+@pytest.mark.parametrize(
+    ("content", "lines"), [(b"", 0), (b"a", 1), (b"a\n", 1), (b"a\nb", 2), (b"\n\n", 2), (b"x\n" * 700_000, 700_000)]
+)
 def test_lines(folder, content, lines):
     (folder / "file.txt").write_bytes(content)
     assert count_lines("file.txt") == lines
@@ -78,7 +82,7 @@ def test_a_file_that_is_not_there(folder):
     (folder / "notes.txt").write_text("x")
     with pytest.raises(ToolError, match=r"did you mean notes\.txt"):
         count_lines("note.txt")
-    with pytest.raises(ToolError, match="there is no file 'elsewhere' here$"):
+    with pytest.raises(ToolError, match=r"there is no file 'elsewhere' here$"):
         count_lines("elsewhere")
     with pytest.raises(ToolError, match="is not a path"):
         count_lines("a\0b")

@@ -12,8 +12,21 @@ from agentrt.wire.requests import encode_request
 from agentrt.wire.responses import Response, Usage
 from agentrt.wire.sse import SSEDecoder
 
-CALL = {"type": "function_call", "id": "fc", "call_id": "c1", "name": "add", "arguments": '{"a": 1}', "status": "completed"}
-REFUSAL = {"type": "message", "id": "m2", "role": "assistant", "status": "completed", "content": [{"type": "refusal", "refusal": "No, I can't."}]}
+CALL = {
+    "type": "function_call",
+    "id": "fc",
+    "call_id": "c1",
+    "name": "add",
+    "arguments": '{"a": 1}',
+    "status": "completed",
+}
+REFUSAL = {
+    "type": "message",
+    "id": "m2",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "refusal", "refusal": "No, I can't."}],
+}
 REASONING = {"type": "reasoning", "id": "rs", "summary": []}
 
 
@@ -33,7 +46,7 @@ def resource(*output, **more):
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "[Infinity]", '"\\ud800"', "[" * 100_000])
 def test_broken_json_is_a_value_error(text):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="line 1"):
         parse(text)
 
 
@@ -121,7 +134,9 @@ def test_a_response_with_all_kinds_of_items():
 
 def test_a_request_joins_the_bytes_of_its_items():
     item = item_view({"type": "message", "role": "user", "content": "hi"})
-    body = encode_request({"model": "m", "input": [item, {"role": "user", "content": "ho"}], "top_p": None, "extra_body": {"seed": 1}})
+    body = encode_request(
+        {"model": "m", "input": [item, {"role": "user", "content": "ho"}], "top_p": None, "extra_body": {"seed": 1}}
+    )
     assert json.loads(body) == {"model": "m", "input": [item.raw, {"role": "user", "content": "ho"}], "seed": 1}
     assert json.loads(encode_request({"model": "m", "input": "hi"})) == {"model": "m", "input": "hi"}
 
@@ -142,7 +157,11 @@ def test_a_request_that_is_not_json_names_the_value():
         resource(REASONING, message_item("m", "first"), CALL, {**CALL, "id": "fc2", "call_id": "c2"}),
         resource(REFUSAL),
         resource(),
-        resource(message_item("m", "cut", status="incomplete"), status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
+        resource(
+            message_item("m", "cut", status="incomplete"),
+            status="incomplete",
+            incomplete_details={"reason": "max_output_tokens"},
+        ),
         resource(status="failed", error={"code": "server_error", "message": "m"}),
     ],
 )
@@ -194,7 +213,10 @@ def test_deltas_without_anything_before_them_make_their_item():
 def test_parallel_calls_without_output_index_are_told_apart_by_their_id():
     added = "response.output_item.added"
     delta = "response.function_call_arguments.delta"
-    one, two = {**CALL, "id": None, "call_id": "c1", "arguments": ""}, {**CALL, "id": None, "call_id": "c2", "arguments": ""}
+    one, two = (
+        {**CALL, "id": None, "call_id": "c1", "arguments": ""},
+        {**CALL, "id": None, "call_id": "c2", "arguments": ""},
+    )
     events = [
         {"type": added, "item": one},
         {"type": added, "item": two},
@@ -209,7 +231,9 @@ def test_parallel_calls_without_output_index_are_told_apart_by_their_id():
 
 def test_an_index_that_two_items_claim_is_given_once():
     added = "response.output_item.added"
-    assembler = assemble([{"type": added, "output_index": 0, "item": CALL}, {"type": added, "output_index": 0, "item": REFUSAL}])
+    assembler = assemble(
+        [{"type": added, "output_index": 0, "item": CALL}, {"type": added, "output_index": 0, "item": REFUSAL}]
+    )
     assert [item["type"] for item in assembler.response["output"]] == ["function_call", "message"]
 
 
@@ -223,7 +247,10 @@ def test_an_index_that_is_none_is_an_error():
     [
         ({"type": "error", "code": "x", "message": "flat"}, {"code": "x", "message": "flat"}),
         ({"type": "error", "error": {"code": 500, "message": "nested"}}, {"code": "500", "message": "nested"}),
-        ({"type": "error", "error": {"type": "too_many_requests", "code": None}}, {"code": "too_many_requests", "message": "the server gave no message"}),
+        (
+            {"type": "error", "error": {"type": "too_many_requests", "code": None}},
+            {"code": "too_many_requests", "message": "the server gave no message"},
+        ),
         ({"type": "error"}, {"code": "error", "message": "the server gave no message"}),
     ],
 )

@@ -44,13 +44,17 @@ def demo(provider: ProviderOption = None, model: ModelOption = None, json: JsonO
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
     prompt: Annotated[str, typer.Argument(help="What the agent is asked; - reads it from standard input.")],
-    tool: Annotated[list[str] | None, typer.Option(help="module:function or file.py:function; may be repeated.")] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option(help="module:function or file.py:function; may be repeated.")
+    ] = None,
     model: ModelOption = None,
     instructions: Annotated[str | None, typer.Option(help="What the model is told before anything else.")] = None,
     provider: ProviderOption = None,
-    base_url: Annotated[str | None, typer.Option(help="Address of a Responses API, its key in AGENTRT_API_KEY.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of a Responses API, its key in AGENTRT_API_KEY.")
+    ] = None,
     max_turns: Annotated[int, typer.Option(help="Requests at most.")] = 50,
     max_tool_calls: Annotated[int | None, typer.Option(help="Calls at most.")] = None,
     parallel: Annotated[bool, typer.Option(help="Run calls of one reply at once.")] = True,
@@ -90,8 +94,8 @@ def _model(provider: str | None, base_url: str | None, model: str | None) -> tup
     """Choose the model's name, and tell whether it is the embedded one."""
     endpoint = resolve(os.environ, provider=provider, base_url=base_url)
     local = endpoint.base_url.startswith("local://")
-    default = PROVIDERS[endpoint.provider].model if endpoint.provider in PROVIDERS else None
-    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or default
+    profile = PROVIDERS.get(endpoint.provider or "")
+    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or (profile and profile.model)
     if chosen is None:
         raise UsageError(f"which model at {endpoint.base_url}? Name it with --model or AGENTRT_MODEL")
     return chosen, local
@@ -106,5 +110,7 @@ def run_app() -> None:
     try:
         app()
     except AgentrtError as error:
-        Console(stderr=True, highlight=False).print(Text.assemble(("agentrt: ", "bold red"), visible(str(error))), soft_wrap=True)
+        Console(stderr=True, highlight=False).print(
+            Text.assemble(("agentrt: ", "bold red"), visible(str(error))), soft_wrap=True
+        )
         raise SystemExit(exits.exit_code(error)) from None

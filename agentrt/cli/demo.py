@@ -21,7 +21,9 @@ __all__ = ["EXAMPLES", "QUESTIONS", "demo", "pick_file"]
 QUESTIONS = ("Calculate 1234 * 5678.", "Count the lines of {file}.")
 
 
-def _example(number: int, question: str, tool: Tool[..., Any], arguments: str, output: str, answer: str) -> list[dict[str, str]]:
+def _example(
+    number: int, question: str, tool: Tool[..., Any], arguments: str, output: str, answer: str
+) -> list[dict[str, str]]:
     call_id = f"example_{number}"
     return [
         {"type": "message", "role": "user", "content": question},
@@ -32,7 +34,9 @@ def _example(number: int, question: str, tool: Tool[..., Any], arguments: str, o
 
 
 EXAMPLES = [
-    *_example(1, "Count the lines of setup.cfg.", count_lines, '{"path": "setup.cfg"}', "208", "setup.cfg has 208 lines."),
+    *_example(
+        1, "Count the lines of setup.cfg.", count_lines, '{"path": "setup.cfg"}', "208", "setup.cfg has 208 lines."
+    ),
     *_example(2, "Calculate 7 + 5.", calculator, '{"expression": "7 + 5"}', "12", "7 + 5 is 12."),
     *_example(3, "Count the lines of todo.txt.", count_lines, '{"path": "todo.txt"}', "31", "todo.txt has 31 lines."),
     *_example(4, "Calculate 90 * 11.", calculator, '{"expression": "90 * 11"}', "990", "90 * 11 is 990."),
@@ -76,7 +80,9 @@ async def demo(*, provider: str | None, model: str, local: bool, as_script: bool
     about = "embedded: " + _local_name() if local else f"{model} through {provider or 'the provider that is set'}"
     console.print(Text.assemble(("agentrt demo", "bold"), f"  model: {about}"))
     if local:
-        console.print(Text("A tiny demonstration model: it shows the way through, not what agents can do.", style="dim"))
+        console.print(
+            Text("A tiny demonstration model: it shows the way through, not what agents can do.", style="dim")
+        )
     results: list[Result] = []
     async with Client(provider=provider) as client:
         for question in questions:
@@ -90,7 +96,7 @@ async def demo(*, provider: str | None, model: str, local: bool, as_script: bool
             console.print(Text(f"  {result.status}, {result.turns} requests, {seconds:.1f} s", style="dim"))
             if as_script:
                 print(as_json(result, question=question, seconds=round(seconds, 3)))  # noqa: T201 - for a script
-    console.print(Text("\nYour own tools: agentrt run \"…\" --tool your_module:your_function", style="dim"))
+    console.print(Text('\nYour own tools: agentrt run "…" --tool your_module:your_function', style="dim"))
     return results
 
 

@@ -34,7 +34,9 @@ def load_tool(spec: str) -> Tool[..., Any] | Registry:
     if isinstance(found, (Tool, Registry)):
         return found  # pyright: ignore[reportUnknownVariableType]
     if not callable(found):
-        raise UsageError(f"--tool {spec!r}: {name!r} is a {type(found).__name__}, which can't be called; name a function")
+        raise UsageError(
+            f"--tool {spec!r}: {name!r} is a {type(found).__name__}, which can't be called; name a function"
+        )
     return Tool(found)
 
 

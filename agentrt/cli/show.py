@@ -21,7 +21,10 @@ _SHOWN = 400
 
 def visible(text: str) -> str:
     """Make control and bidi characters visible, so that what a model or a tool wrote can't steer the terminal."""
-    return "".join(char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf") else f"\\u{ord(char):04x}" for char in text)  # fmt: skip
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf") else f"\\u{ord(char):04x}"
+        for char in text
+    )
 
 
 async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Console) -> Result:
@@ -52,7 +55,9 @@ async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Consol
 
 def _show(event: TurnStarted | ToolStarted | ToolFinished, console: Console) -> None:
     if isinstance(event, ToolStarted):
-        console.print(Text.assemble(("  call    ", "bold cyan"), visible(f"{event.name} {event.arguments}")), soft_wrap=True)
+        console.print(
+            Text.assemble(("  call    ", "bold cyan"), visible(f"{event.name} {event.arguments}")), soft_wrap=True
+        )
     elif isinstance(event, ToolFinished):
         output = event.output if len(event.output) <= _SHOWN else event.output[:_SHOWN] + " …"
         style = "bold red" if event.failed else "bold green"

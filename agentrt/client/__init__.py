@@ -1,4 +1,4 @@
-"""HTTP: one client, its retries (``retries.py``), its providers (``providers.py``), the response under way (``stream.py``)."""
+"""HTTP: one client, its retries (``retries.py``), providers (``providers.py``), streams (``stream.py``)."""
 
 from agentrt.client.client import Client
 from agentrt.client.stream import ResponseStream

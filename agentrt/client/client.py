@@ -6,7 +6,7 @@ import os
 import random
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """A client for any Responses API: OpenAI, CometAPI, OpenRouter, vLLM, llama.cpp, the embedded model, …
+    """A client for any Responses API: OpenAI, CometAPI, OpenRouter, vLLM, llama.cpp, the embedded model.
 
     Without arguments the environment decides: see ``docs/providers.md``. Requests may run concurrently, and on several
     event loops. It sends what it was given and drops nothing.
@@ -47,7 +47,7 @@ class Client:
         UsageError: There is no complete pair of address and key.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword only, each with a default
         self,
         *,
         provider: str | None = None,
@@ -152,7 +152,7 @@ class Client:
         """Close the connections of the running event loop. An ``http_client`` that you passed stays open."""
         await self._http.aclose()
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         """Use the client for a block."""
         return self
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class ClientPerLoop:
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
+def translated(url: str) -> Generator[None, None, None]:
     """Turn the exceptions of httpx2 and httpx into `UnreachableError`."""
     try:
         yield

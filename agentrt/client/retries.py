@@ -43,13 +43,13 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     try:
         if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
+            seconds: float = float(headers["retry-after-ms"]) / 1000
         else:
             value = headers.get("retry-after", "")
             seconds = float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - now
     except (ValueError, OverflowError, TypeError):
         return None
-    return seconds if math.isfinite(seconds) and seconds > 0 else None
+    return float(seconds) if math.isfinite(seconds) and seconds > 0 else None
 
 
 def backoff(attempt: int, random: float) -> float:
@@ -59,4 +59,4 @@ def backoff(attempt: int, random: float) -> float:
         attempt: Tries so far, from 1.
         random: A number from 0 to 1.
     """
-    return min(0.5 * 2 ** (attempt - 1), 8.0) * (1 - 0.25 * random)
+    return min(0.5 * 2.0 ** (attempt - 1), 8.0) * (1 - 0.25 * random)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
 
@@ -48,7 +48,7 @@ class ResponseStream:
         self._ready: deque[Event] = deque()
         self._response: Response | None = None
 
-    async def __aenter__(self) -> ResponseStream:
+    async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""
         self._http = await self._send()
         self._chunks = self._http.aiter_bytes()
@@ -98,9 +98,7 @@ class ResponseStream:
             elif kind in ("application/json", ""):
                 await self._read_json()
             else:
-                body = b""
-                async for body in self._http_chunks():
-                    break
+                body = await anext(self._http_chunks(), b"")
                 raise WireError(
                     f"{self._http.url} answered with {kind}, not with JSON or events: {body[:_SHOWN]!r}. "
                     "Check that base_url leads to a Responses API (it often ends in /v1)."
@@ -117,14 +115,14 @@ class ResponseStream:
             raw: Any = parse(body)
         except ValueError as error:
             raise WireError(f"{self._http.url} answered with broken JSON ({error}): {body[:_SHOWN]!r}") from error
-        if not isinstance(raw, dict) or not ("output" in raw or "status" in raw or raw.get("error")):
+        response = as_dict(raw)
+        if not ("output" in response or "status" in response or response.get("error")):
             raise WireError(
                 f"{self._http.url} answered with JSON that is not a response: {body[:_SHOWN]!r}. "
                 "Check that base_url leads to a Responses API, not to another kind."
             )
-        response = as_dict(raw)
         if "output" not in response and response.get("error"):
-            response = {"status": "failed", "output": [], **response}
+            response = {"status": "failed", "output": list[Any](), **response}
         self._ready.append(Event({"type": f"response.{response.get('status') or 'completed'}", "response": response}))
         self._finish(response)
 

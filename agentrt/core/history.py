@@ -97,7 +97,7 @@ def next_request(
         fixed: What the user chose: model, instructions, tools and settings. It is never dropped.
         refused: Names among `ADDED` that the provider refuses.
     """
-    params: dict[str, Any] = {**fixed, "input": items}
+    params: dict[str, Any] = {**fixed, "input": list(items)}
     added: dict[str, Any] = {"store": False, "include": ["reasoning.encrypted_content"]}
     if fixed.get("tools"):
         added["parallel_tool_calls"] = parallel

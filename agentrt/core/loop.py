@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from agentrt.core.history import answer_all, failure, read_reply
 from agentrt.core.limits import Limits
@@ -18,7 +18,19 @@ from agentrt.errors import UsageError
 from agentrt.wire.items import HOSTED_CALLS, Item
 from agentrt.wire.responses import Response
 
-__all__ = ["LEGAL", "CallModel", "Effect", "Event", "Finish", "ModelReplied", "RunTool", "Start", "Stop", "ToolReturned", "step"]  # fmt: skip
+__all__ = [
+    "LEGAL",
+    "CallModel",
+    "Effect",
+    "Event",
+    "Finish",
+    "ModelReplied",
+    "RunTool",
+    "Start",
+    "Stop",
+    "ToolReturned",
+    "step",
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,8 @@ class CallModel(NamedTuple):
     thread: str
 
 
-class RunTool(NamedTuple):
+@dataclass(frozen=True)
+class RunTool:
     """Run one call. Effects of one step may run at once."""
 
     turn: int

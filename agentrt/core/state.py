@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from agentrt.core.limits import Limits, Meter
 from agentrt.errors import UsageError
@@ -140,7 +140,7 @@ def _thread_in(raw: dict[str, Any]) -> Thread:
         items=tuple(item_view(item) for item in raw.pop("items")),
         calls=_by_index(raw.pop("calls")),
         outputs=_by_index(raw.pop("outputs")),
-        **cast("dict[str, Any]", raw),
+        **raw,
     )
 
 

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import anyio
 
@@ -75,7 +76,7 @@ class Run:
         self._waiting: anyio.CancelScope | None = None
         self._cancelled = False
 
-    async def __aenter__(self) -> Run:
+    async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
         self._client = self._plan.acquire()
         self._group = anyio.create_task_group()
@@ -84,7 +85,9 @@ class Run:
         self._events = self._drive()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End what still runs, close what is open."""
         try:
             with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
@@ -140,16 +143,19 @@ class Run:
                     elif isinstance(effect, loop.RunTool):
                         self._crew.add(self._run_tool, effect)
                 while self.state.threads[MAIN].phase == "tools":
-                    while not self._inbox:
-                        self._arrived = anyio.Event()
-                        await self._interruptible(self._arrived.wait())
-                    part = self._inbox.popleft()
-                    if isinstance(part, loop.ToolReturned):
-                        event = part
+                    delivered = await self._delivered()
+                    if isinstance(delivered, loop.ToolReturned):
+                        event = delivered
                         break
-                    yield part
+                    yield delivered
             except _CancelledByCaller:
                 event = loop.Stop()
+
+    async def _delivered(self) -> RunEvent | loop.ToolReturned:
+        while not self._inbox:
+            self._arrived = anyio.Event()
+            await self._interruptible(self._arrived.wait())
+        return self._inbox.popleft()
 
     async def _interruptible(self, awaitable: Awaitable[T]) -> T:
         """Wait for something in such a way that `cancel` ends the wait."""

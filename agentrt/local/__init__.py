@@ -26,6 +26,6 @@ def open_transport(base_url: str) -> httpx2.AsyncBaseTransport:
     name = base_url.removeprefix("local://").strip("/")
     if name != "smollm2":
         raise UsageError(
-            f"there is no embedded model {name!r}; use local://smollm2 (AGENTRT_LOCAL_MODEL=/path/model.gguf changes it)"
+            f"there is no embedded model {name!r}; use local://smollm2 (AGENTRT_LOCAL_MODEL names another GGUF)"
         )
     return LocalTransport()

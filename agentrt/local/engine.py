@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import importlib.util
 import os
 import secrets
@@ -59,7 +60,7 @@ class Engine:
             raise MissingExtraError("the embedded model", "local")
         # Without it llama.cpp's threads spin while they wait: 5.8 against 50.5 tokens/s on two busy cores (measured).
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
-        import xllamacpp  # noqa: PLC0415 - an extra, 100 MB of native code
+        xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra, 100 MB of native code without type stubs
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)

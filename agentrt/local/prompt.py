@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agentrt.wire.json import as_dict, as_list, dump
+from agentrt.wire.json import as_dict, as_list, dump, is_dict, is_list
 
 __all__ = ["MAX_STRING", "Prompt", "UnsupportedError", "build_prompt"]
 
@@ -88,7 +88,7 @@ def _offered(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     choice = request.get("tool_choice")
     if choice == "none":
         return []
-    if isinstance(choice, dict):
+    if as_dict(choice):
         wanted = _chosen(as_dict(choice))
         offered = [tool for tool in tools if tool["name"] in wanted]
         if not offered:
@@ -102,13 +102,13 @@ def _chosen(choice: Mapping[str, Any]) -> set[str]:
     return {str(as_dict(entry).get("name")) for entry in entries}
 
 
-def _messages(
-    request: Mapping[str, Any], items: Sequence[Mapping[str, Any]], *, decides: bool
-) -> list[dict[str, str]]:
+def _messages(request: Mapping[str, Any], items: Sequence[Mapping[str, Any]], *, decides: bool) -> list[dict[str, str]]:
     system = [str(request["instructions"])] if request.get("instructions") else []
     tools = [as_dict(tool) for tool in as_list(request.get("tools"))]
     if tools and decides:
-        listed = "\n".join(dump({key: tool.get(key) for key in ("name", "description", "parameters")}).decode() for tool in tools)
+        listed = "\n".join(
+            dump({key: tool.get(key) for key in ("name", "description", "parameters")}).decode() for tool in tools
+        )
         system.append(f"You can call these tools:\n{listed}\nReply with a call, or with a reply to the user, as JSON.")
     elif tools:
         system.append(f"You answer with the tools {' and '.join(str(tool['name']) for tool in tools)}.")
@@ -131,7 +131,10 @@ def _turn(item: Mapping[str, Any], names: dict[str, str]) -> tuple[str, str]:
     call_id = str(item.get("call_id"))
     if kind == "function_call":
         names[call_id] = str(item.get("name"))
-        return "assistant", f'{{"name": {dump(item.get("name")).decode()}, "arguments": {item.get("arguments") or "{}"}}}'
+        return (
+            "assistant",
+            f'{{"name": {dump(item.get("name")).decode()}, "arguments": {item.get("arguments") or "{}"}}}',
+        )
     if kind == "function_call_output":
         return "user", f"{names.get(call_id, 'the tool')} returned: {_text(item.get('output'))}"
     if kind == "message":
@@ -168,13 +171,13 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _bounded(schema: Any, prefix: str) -> Any:
+def _bounded(schema: object, prefix: str) -> Any:
     """Copy a schema with a bound on each free string, its references moved below the tool's own prefix."""
-    if isinstance(schema, list):
-        return [_bounded(part, prefix) for part in as_list(schema)]
-    if not isinstance(schema, dict):
+    if is_list(schema):
+        return [_bounded(part, prefix) for part in schema]
+    if not is_dict(schema):
         return schema
-    copy = {key: _bounded(value, prefix) for key, value in as_dict(schema).items()}
+    copy = {key: _bounded(value, prefix) for key, value in schema.items()}
     if isinstance(copy.get("$ref"), str):
         copy["$ref"] = copy["$ref"].replace("#/$defs/", f"#/$defs/{prefix}")
     kinds = copy.get("type")

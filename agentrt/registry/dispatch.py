@@ -61,7 +61,7 @@ async def answer_call(registry: Registry, call: Mapping[str, Any]) -> Answer:
     except anyio.get_cancelled_exc_class():
         await anyio.lowlevel.checkpoint_if_cancelled()  # raises again if it is the run that was cancelled
         output = "Error: the tool was cancelled"
-    except BaseException as error:  # noqa: BLE001 - a tool's SystemExit must not end the run, nor disturb its siblings
+    except BaseException as error:
         if isinstance(error, GeneratorExit):
             raise
         logger.info("the tool %r failed", call.get("name"), exc_info=error)

@@ -53,11 +53,13 @@ class Registry:
         strict: Strict = "auto",
         timeout: float | None = None,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
-    def tool(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def tool(self, *functions: Callable[..., Any], **options: Any) -> Any:
         """Decorate a function and add it in one go: ``@registry.tool`` or ``@registry.tool(name=…)``."""
-        if function is None:
-            return lambda decorated: self.add(Tool(decorated, **options))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-        return self.add(Tool(function))
+
+        def add(function: Callable[..., Any]) -> Tool[..., Any]:
+            return self.add(Tool(function, **options))
+
+        return add(*functions) if functions else add
 
     def definitions(self) -> list[dict[str, Any]]:
         """Give what goes into a request's ``tools``."""

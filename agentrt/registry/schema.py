@@ -17,6 +17,7 @@ import typing_extensions
 
 from agentrt.errors import UsageError
 from agentrt.registry.docstring import Docs
+from agentrt.wire.json import is_dict, is_list
 
 __all__ = ["Param", "parameters_schema", "read_signature", "underlying"]
 
@@ -46,8 +47,8 @@ class Param(NamedTuple):
 def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give what holds a callable's annotations and docstring: itself, what a partial wraps, or its ``__call__``."""
     while isinstance(function, functools.partial):
-        function = typing.cast("functools.partial[Any]", function).func
-    return function if inspect.isroutine(function) else type(function).__call__
+        function = function.func  # pyright: ignore[reportUnknownMemberType]
+    return function if inspect.isroutine(function) else type(function).__call__  # pyright: ignore[reportUnknownArgumentType]
 
 
 def read_signature(function: Callable[..., Any], owner: str) -> list[Param]:
@@ -107,7 +108,10 @@ def parameters_schema(params: list[Param], docs: Docs) -> dict[str, Any]:
         params: The parameters, in order.
         docs: The docstring; a ``Field(description=…)`` wins over it.
     """
-    keyed = [(param.name, typing.cast("typing.Literal['validation']", "validation"), param.adapter) for param in params]
+    mode: typing.Literal["validation"] = "validation"
+    keyed: list[tuple[str, typing.Literal["validation"], pydantic.TypeAdapter[Any]]] = [
+        (param.name, mode, param.adapter) for param in params
+    ]
     schemas, shared = pydantic.TypeAdapter.json_schemas(keyed) if keyed else ({}, {})
     properties: dict[str, Any] = {}
     for param in params:
@@ -143,13 +147,12 @@ def _untitled(schema: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in schema.items():
         if key == "title" and isinstance(value, str):
             continue
-        if key in _NAMED and isinstance(value, Mapping):
-            result[key] = {name: _untitled(part) for name, part in typing.cast("Mapping[str, Any]", value).items()}
-        elif isinstance(value, Mapping) and key not in ("default", "const"):
-            result[key] = _untitled(typing.cast("Mapping[str, Any]", value))
-        elif isinstance(value, list) and key not in ("enum", "required", "default", "examples", "const"):
-            parts = typing.cast("list[Any]", value)
-            result[key] = [_untitled(part) if isinstance(part, Mapping) else part for part in parts]
+        if key in _NAMED and is_dict(value):
+            result[key] = {name: _untitled(part) for name, part in value.items()}
+        elif is_dict(value) and key not in ("default", "const"):
+            result[key] = _untitled(value)
+        elif is_list(value) and key not in ("enum", "required", "default", "examples", "const"):
+            result[key] = [_untitled(part) if is_dict(part) else part for part in value]
         else:
             result[key] = value
     return result

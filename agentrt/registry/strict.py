@@ -14,10 +14,31 @@ from agentrt.wire.json import dump
 __all__ = ["strict_form"]
 
 _SUPPORTED = frozenset(
-    "$defs $ref additionalProperties anyOf const default description enum exclusiveMaximum exclusiveMinimum format "
-    "items maxItems maximum minItems minimum multipleOf pattern properties required type".split()
+    [
+        "$defs",
+        "$ref",
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "default",
+        "description",
+        "enum",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "format",
+        "items",
+        "maxItems",
+        "maximum",
+        "minItems",
+        "minimum",
+        "multipleOf",
+        "pattern",
+        "properties",
+        "required",
+        "type",
+    ]
 )
-_FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
+_FORMATS = frozenset(["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"])
 
 
 class _NotStrict(Exception):  # noqa: N818 - it is an answer, not an error: it never leaves this module

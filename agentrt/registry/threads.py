@@ -6,6 +6,7 @@ with anyio 4.16: 8.2 s for a function that sleeps 8 s). Not ``asyncio.to_thread`
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import sys
 import threading
@@ -91,20 +92,19 @@ async def run_in_thread(function: Callable[[], T]) -> T:
     done = anyio.Event()
     token = anyio.lowlevel.current_token()
     context = copied_context()
-    outcome: list[Any] = [None, None]
+    outcome: list[T] = []
+    failure: list[BaseException] = []
 
     def job() -> None:
         try:
-            outcome[0] = context.run(function)
+            outcome.append(context.run(function))
         except BaseException as error:  # noqa: BLE001 - it is raised again, in the caller
-            outcome[1] = error
-        try:
+            failure.append(error)
+        with contextlib.suppress(RuntimeError):  # the event loop has ended: nobody waits any more
             anyio.from_thread.run_sync(done.set, token=token)
-        except RuntimeError:
-            pass  # the event loop has ended: nobody waits any more
 
     submit(job)
     await done.wait()
-    if outcome[1] is not None:
-        raise outcome[1]
+    if failure:
+        raise failure[0]
     return outcome[0]

@@ -115,7 +115,7 @@ class Tool(Generic[P, R]):
             if _is_async(function):
                 return await cast("Awaitable[Any]", function(*args, **kwargs))
             result = await run_in_thread(functools.partial(function, *args, **kwargs))
-            return await cast("Awaitable[Any]", result) if inspect.isawaitable(result) else result
+            return await result if inspect.isawaitable(result) else result
         raise ToolError(f"the tool did not finish within {self.timeout:g} seconds")
 
     def __repr__(self) -> str:

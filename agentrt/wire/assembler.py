@@ -66,9 +66,8 @@ class Assembler:
             self._open.pop(index, None)
             self._items[index] = item
             return
-        index = raw.get("output_index")
-        if index is None or index in self._open:
-            index = self._next_index()
+        claimed: Any = raw.get("output_index")
+        index = self._next_index() if claimed is None or claimed in self._open else claimed
         if not isinstance(index, int) or index < 0:
             raise WireError(f"the stream opens an item at output_index {index!r}, which is no index")
         self._open[index] = item.get("id") or item.get("call_id")

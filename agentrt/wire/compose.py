@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agentrt.wire.json import dump
+from agentrt.wire.json import as_dict, as_list, dump
 
 __all__ = ["Numbering", "item_events", "message_item", "response_events", "response_resource", "sse_bytes"]
 
@@ -54,7 +54,7 @@ def response_resource(
         output: The output items.
         usage: Input and output tokens; None while they are not known.
     """
-    reasoning = request.get("reasoning") or {}
+    reasoning = as_dict(request.get("reasoning"))
     return {
         "id": response_id,
         "object": "response",
@@ -68,7 +68,8 @@ def response_resource(
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
         "text": request.get("text") or {"format": {"type": "text"}},
         "tools": [
-            {"description": None, "parameters": None, "strict": None, **tool} for tool in request.get("tools") or []
+            {"description": None, "parameters": None, "strict": None, **tool}
+            for tool in map(as_dict, as_list(request.get("tools")))
         ],
         "usage": None
         if usage is None
@@ -85,7 +86,7 @@ def response_resource(
 
 def message_item(item_id: str, text: str, *, status: str = "completed") -> dict[str, Any]:
     """Make an assistant's message with one text part."""
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return {"type": "message", "id": item_id, "status": status, "role": "assistant", "content": [part]}
 
 
@@ -110,7 +111,14 @@ def response_events(response: Mapping[str, Any], *, chunk: int = 12) -> Iterator
         chunk: Characters per delta.
     """
     number = Numbering()
-    skeleton = {**response, "status": "in_progress", "output": [], "usage": None, "completed_at": None, "error": None}
+    skeleton: dict[str, Any] = {
+        **response,
+        "status": "in_progress",
+        "output": [],
+        "usage": None,
+        "completed_at": None,
+        "error": None,
+    }
     skeleton["incomplete_details"] = None
     yield number.event("response.created", response=skeleton)
     yield number.event("response.in_progress", response=skeleton)
@@ -141,7 +149,7 @@ def _part_events(
     number: Numbering, where: Mapping[str, Any], part: Mapping[str, Any], chunk: int
 ) -> Iterator[dict[str, Any]]:
     kind, key = ("refusal", "refusal") if part["type"] == "refusal" else ("output_text", "text")
-    extra = {"logprobs": []} if key == "text" else {}
+    extra: dict[str, Any] = {"logprobs": []} if key == "text" else {}
     yield number.event("response.content_part.added", **where, part={**part, key: ""})
     for piece in _pieces(part[key], chunk):
         yield number.event(f"response.{kind}.delta", **where, delta=piece, **extra)

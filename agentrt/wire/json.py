@@ -6,11 +6,11 @@ passes (measured with 2.50: 0.8 µs an event against 3.4 µs for the standard li
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 import pydantic_core
 
-__all__ = ["as_dict", "as_list", "dump", "parse"]
+__all__ = ["as_dict", "as_list", "dump", "is_dict", "is_list", "parse"]
 
 
 def parse(data: bytes | bytearray | str) -> Any:
@@ -26,11 +26,21 @@ def dump(value: Any) -> bytes:
         raise ValueError(f"not a JSON value: {error}") from error
 
 
+def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether a JSON value is an array."""
+    return isinstance(value, list)
+
+
 def as_dict(value: object) -> dict[str, Any]:
     """Give the value where it is an object, and an empty one where it is missing, null, or something else."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return value if is_dict(value) else {}
 
 
 def as_list(value: object) -> list[Any]:
     """Give the value where it is an array, and an empty one otherwise: a null where a list was due is an empty list."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return value if is_list(value) else []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from agentrt.errors import UsageError
 from agentrt.wire.items import Item
-from agentrt.wire.json import dump
+from agentrt.wire.json import as_list, dump
 
 __all__ = ["RequestSettings", "encode_request"]
 
@@ -62,6 +62,7 @@ def encode_request(params: Mapping[str, Any]) -> bytes:
 
 
 def _encode(value: Any) -> bytes:
-    if isinstance(value, Sequence) and any(isinstance(item, Item) for item in value):
-        return b"[" + b",".join(item.json if isinstance(item, Item) else dump(item) for item in value) + b"]"
+    items = as_list(value)
+    if any(isinstance(item, Item) for item in items):
+        return b"[" + b",".join(item.json if isinstance(item, Item) else dump(item) for item in items) + b"]"
     return dump(value)

@@ -63,7 +63,7 @@ class Response:
     def __init__(self, raw: dict[str, Any], *, request_id: str | None = None) -> None:
         self.raw = raw
         self.request_id = request_id
-        self.items: list[Item] = [item_view(item) for item in as_list(raw.get("output")) if isinstance(item, dict)]
+        self.items: list[Item] = [item_view(item) for item in map(as_dict, as_list(raw.get("output"))) if item]
 
     @property
     def id(self) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentrt.errors import WireError
-from agentrt.wire.json import parse
+from agentrt.wire.json import is_dict, parse
 
 __all__ = ["MAX_EVENT_BYTES", "SSEDecoder"]
 
@@ -101,12 +101,12 @@ class SSEDecoder:
                 f"the stream carries an event that is not JSON ({error}): {text[:200]!r}. "
                 "Check that base_url leads to a Responses API and that no proxy rewrites the stream."
             ) from error
-        if not isinstance(event, dict):
+        if not is_dict(event):
             raise WireError(f"the stream carries an event that is not a JSON object: {text[:200]!r}")
-        if "type" not in event:
-            # llama.cpp sends a bare {"error": …} without an event name; others leave the type to the event line.
-            event = {"type": name.decode("utf-8", "replace") or ("error" if "error" in event else ""), **event}
-        return event  # pyright: ignore[reportUnknownVariableType]
+        if "type" in event:
+            return event
+        # llama.cpp sends a bare {"error": …} without an event name; others leave the type to the event line.
+        return {"type": name.decode("utf-8", "replace") or ("error" if "error" in event else ""), **event}
 
     def _too_large(self) -> WireError:
         return WireError(

@@ -15,7 +15,9 @@ from agentrt_tools import calculator, count_lines
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="the extra 'local' is not installed"),
-    pytest.mark.skipif(not weights_path().is_file(), reason="the weights are not in the cache; `agentrt demo` fetches them"),
+    pytest.mark.skipif(
+        not weights_path().is_file(), reason="the weights are not in the cache; `agentrt demo` fetches them"
+    ),
 ]
 QUESTION = [*EXAMPLES, {"type": "message", "role": "user", "content": "Calculate 1234 * 5678."}]
 TOOLS = [calculator.definition(), count_lines.definition()]
@@ -45,7 +47,13 @@ async def test_the_answer_is_the_tools_value_whatever_it_is(client, function, va
 
 
 async def test_text_streams_in_full_order_and_json_is_the_same(client):
-    request = {"model": "smollm2", "input": "Say hello.", "max_output_tokens": 200, "temperature": 0, "extra_body": {"seed": 1}}
+    request = {
+        "model": "smollm2",
+        "input": "Say hello.",
+        "max_output_tokens": 200,
+        "temperature": 0,
+        "extra_body": {"seed": 1},
+    }
     async with client.stream(**request) as stream:
         events = [event async for event in stream]
     types = [event.type.removeprefix("response.") for event in events]
@@ -114,7 +122,9 @@ def test_the_demo_from_start_to_first_call_and_its_memory(tmp_path):
         "finally:\n"
         "    print('FIGURES', seen[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=55, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=55, check=False
+    )
     assert done.returncode == 0, done.stderr
     seconds, megabytes = map(float, done.stdout.rpartition("FIGURES")[2].split())
     print(f"first call after {seconds:.2f} s, {megabytes:.0f} MB")

