@@ -16,7 +16,6 @@ from agentrt.core.limits import Limits
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, RunState, Thread
 from agentrt.drivers.local import Plan, Run
-from agentrt.drivers.sync import run_in_portal
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
 from agentrt.wire.items import Item, item_view
@@ -125,6 +124,8 @@ class Agent:
         Raises:
             UsageError: Called by a coroutine that `run_sync` itself runs.
         """
+        from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - asyncio costs 25 ms, and trio never needs it
+
         return run_in_portal(lambda: self.run(input, after=after, limits=limits, run_id=run_id))
 
     def stream(
@@ -154,7 +155,7 @@ class Agent:
         items = (*before, *_items(input))
         thread = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls)
         state = RunState(run_id=run_id or uuid.uuid4().hex, limits=limits or self.limits, threads={MAIN: thread})
-        plan = Plan(self._acquire, self.registry, self._fixed, self._release, self._refused)
+        plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, self._refused)
         return Run(plan, state, streaming=streaming)
 
     def _acquire(self) -> Client:

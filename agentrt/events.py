@@ -5,16 +5,14 @@ Each event has a ``type`` for matching, and the ``thread`` that it belongs to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agentrt.core.state import MAIN
 
 __all__ = ["RunEvent", "TextDelta", "ToolFinished", "ToolStarted", "TurnStarted"]
 
 
-@dataclass(frozen=True)
-class TurnStarted:
+class TurnStarted(NamedTuple):
     """A request goes out.
 
     Attributes:
@@ -28,8 +26,7 @@ class TurnStarted:
     type: Literal["turn.started"] = "turn.started"
 
 
-@dataclass(frozen=True)
-class TextDelta:
+class TextDelta(NamedTuple):
     """The model wrote a piece of text."""
 
     delta: str
@@ -37,8 +34,7 @@ class TextDelta:
     type: Literal["text.delta"] = "text.delta"
 
 
-@dataclass(frozen=True)
-class ToolStarted:
+class ToolStarted(NamedTuple):
     """A call is about to run.
 
     Attributes:
@@ -54,8 +50,7 @@ class ToolStarted:
     type: Literal["tool.started"] = "tool.started"
 
 
-@dataclass(frozen=True)
-class ToolFinished:
+class ToolFinished(NamedTuple):
     """A call has its output.
 
     Attributes:

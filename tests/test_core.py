@@ -1,6 +1,5 @@
 """The machine by itself: no client, no tools, no event loop."""
 
-import dataclasses
 import itertools
 import random
 
@@ -8,9 +7,8 @@ import pytest
 
 from agentrt import Limits, Result, RunState, UsageError
 from agentrt.core.history import next_request
-from agentrt.core.limits import Meter
 from agentrt.core.loop import LEGAL, CallModel, Finish, ModelReplied, RunTool, Start, Stop, ToolReturned, step
-from agentrt.core.state import MAIN, Thread
+from agentrt.core.state import MAIN, Meter, Thread
 from agentrt.wire.compose import message_item
 from agentrt.wire.items import item_view
 from agentrt.wire.responses import Response, Usage
@@ -35,7 +33,7 @@ def fresh(*, parallel=True, **limits):
 def out(effect, text="ok"):
     return ToolReturned(
         effect.turn,
-        effect.index,
+        effect.position,
         {"type": "function_call_output", "call_id": effect.call.raw["call_id"], "output": text},
     )
 
@@ -67,10 +65,10 @@ def test_a_run_without_calls():
 def test_parallel_calls_start_at_once_and_answer_in_order():
     state, _ = step(fresh(), Start())
     state, effects = step(state, ModelReplied(1, reply(message_item("m", "wait"), call(1), call(2), call(3))))
-    assert [(effect.turn, effect.index) for effect in effects] == [(1, 1), (1, 2), (1, 3)]
+    assert [(effect.turn, effect.position) for effect in effects] == [(1, 1), (1, 2), (1, 3)]
     for effect in reversed(effects):
         assert isinstance(effect, RunTool)
-        state, more = step(state, out(effect, f"out {effect.index}"))
+        state, more = step(state, out(effect, f"out {effect.position}"))
     assert more == [CallModel(2, False, None, MAIN)]
     assert outputs(state) == ["out 1", "out 2", "out 3"]
 
@@ -78,9 +76,9 @@ def test_parallel_calls_start_at_once_and_answer_in_order():
 def test_serial_calls_start_one_after_another():
     state, _ = step(fresh(parallel=False), Start())
     state, effects = step(state, ModelReplied(1, reply(call(1), call(2))))
-    assert [effect.index for effect in effects] == [0]
+    assert [effect.position for effect in effects] == [0]
     state, effects = step(state, out(effects[0]))
-    assert [effect.index for effect in effects] == [1]
+    assert [effect.position for effect in effects] == [1]
     state, effects = step(state, out(effects[0]))
     assert effects == [CallModel(2, False, None, MAIN)]
 
@@ -109,7 +107,7 @@ def test_answers_to_nothing_are_refused():
     with pytest.raises(UsageError, match="call 0 of turn 1 is not open"):
         step(once, out(effects[0]))
     with pytest.raises(UsageError, match="turn 7"):
-        step(tools, out(dataclasses.replace(effects[0], turn=7)))
+        step(tools, out(effects[0])._replace(turn=7))
     with pytest.raises(UsageError, match="turn 7 can't come in turn 1"):
         step(asked, ModelReplied(7, reply()))
     with pytest.raises(UsageError, match="unknown thread 'other'"):
@@ -123,7 +121,7 @@ def test_max_tool_calls_lets_the_first_ones_run_and_ends_in_an_answer():
     state, seen = play(
         fresh(max_tool_calls=2), reply(call(1), call(2), call(3)), reply(message_item("m", "with what I have"))
     )
-    assert [effect.index for effect in seen if isinstance(effect, RunTool)] == [0, 1]
+    assert [effect.position for effect in seen if isinstance(effect, RunTool)] == [0, 1]
     assert [effect for effect in seen if isinstance(effect, CallModel)] == [
         CallModel(1, False, 2, MAIN),
         CallModel(2, True, None, MAIN),
@@ -144,7 +142,7 @@ def test_hosted_calls_count_first():
     state, seen = play(
         fresh(max_tool_calls=3), reply(call(1), hosted, hosted, call(2)), reply(message_item("m", "done"))
     )
-    assert [effect.index for effect in seen if isinstance(effect, RunTool)] == [0]
+    assert [effect.position for effect in seen if isinstance(effect, RunTool)] == [0]
     assert state.meter.calls == 4
     state, seen = play(fresh(max_tool_calls=1), reply(hosted, hosted, call(2)), reply(message_item("m", "done")))
     assert not [effect for effect in seen if isinstance(effect, RunTool)]
@@ -211,7 +209,7 @@ def test_twins_of_one_call_id():
     state, seen = play(
         fresh(), reply(call(1), same, other, call(2, status="incomplete")), reply(message_item("m", "done"))
     )
-    assert [effect.index for effect in seen if isinstance(effect, RunTool)] == [0]
+    assert [effect.position for effect in seen if isinstance(effect, RunTool)] == [0]
     texts = outputs(state)
     assert texts[0] == "ok"
     assert "used by another call" in texts[1]

@@ -43,8 +43,7 @@ class ResponseStream:
         self._idle_timeout = idle_timeout
         self._http: HTTPResponse | None = None
         self._chunks: AsyncIterator[bytes] | None = None
-        self._decoder = SSEDecoder()
-        self._assembler = Assembler()
+        self._decoder: SSEDecoder | None = None
         self._ready: deque[Event] = deque()
         self._response: Response | None = None
 
@@ -127,6 +126,8 @@ class ResponseStream:
         self._finish(response)
 
     async def _read_events(self) -> None:
+        if self._decoder is None:
+            self._decoder, self._assembler = SSEDecoder(), Assembler()
         last_event = time.monotonic()
         async for chunk in self._http_chunks():
             events = [Event(raw) for raw in self._decoder.feed(chunk)]
@@ -134,7 +135,7 @@ class ResponseStream:
                 self._assembler.feed(event)
             self._ready.extend(events)
             if self._assembler.ended:
-                return await self._end()
+                return await self._end(self._decoder)
             if events:
                 return None
             if time.monotonic() - last_event > self._idle_timeout:
@@ -144,11 +145,11 @@ class ResponseStream:
             "nothing in it counts; try again"
         )
 
-    async def _end(self) -> None:
+    async def _end(self, decoder: SSEDecoder) -> None:
         # Read on to the end of the body, so that the connection can be used again; what still comes says nothing new.
         with anyio.move_on_after(_GRACE_SECONDS):
             async for chunk in self._http_chunks():
-                self._ready.extend(Event(raw) for raw in self._decoder.feed(chunk))
+                self._ready.extend(Event(raw) for raw in decoder.feed(chunk))
         self._finish(self._assembler.response)
 
     def _finish(self, response: dict[str, Any]) -> None:

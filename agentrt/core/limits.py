@@ -1,13 +1,12 @@
-"""Limits over a whole run, and the meter that is held against them."""
+"""Limits over a whole run; the meter that is held against them is in ``state.py``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agentrt.errors import UsageError
-from agentrt.wire.responses import Usage
 
-__all__ = ["Limits", "Meter"]
+__all__ = ["Limits"]
 
 
 @dataclass(frozen=True)
@@ -35,26 +34,3 @@ class Limits:
             raise UsageError(f"max_tool_calls must be 0 or more, or None for no bound, but is {self.max_tool_calls}")
         if self.max_calls_per_turn < 1:
             raise UsageError(f"max_calls_per_turn must be at least 1, but is {self.max_calls_per_turn}")
-
-
-@dataclass(frozen=True)
-class Meter:
-    """What the run has used, all its threads together.
-
-    Args:
-        turns: Requests made.
-        calls: Calls that the model made, hosted ones included.
-        usage: Tokens.
-    """
-
-    turns: int = 0
-    calls: int = 0
-    usage: Usage = field(default_factory=Usage)
-
-    def calls_left(self, limits: Limits) -> int | None:
-        """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
-        return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
-
-    def is_last_turn(self, limits: Limits) -> bool:
-        """Tell whether the next request must be the one that answers."""
-        return self.turns + 1 >= limits.max_turns or self.calls_left(limits) == 0

@@ -8,7 +8,6 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from agentrt.core.history import answer_all, failure, read_reply
@@ -33,15 +32,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """The run begins with the items in the thread's history."""
 
     thread: str = MAIN
 
 
-@dataclass(frozen=True)
-class ModelReplied:
+class ModelReplied(NamedTuple):
     """The model's reply to the request of this turn has come whole."""
 
     turn: int
@@ -49,18 +46,16 @@ class ModelReplied:
     thread: str = MAIN
 
 
-@dataclass(frozen=True)
-class ToolReturned:
-    """A call has its output item. ``turn`` and ``index`` are those of the `RunTool` it answers."""
+class ToolReturned(NamedTuple):
+    """A call has its output item. ``turn`` and ``position`` (in ``output``) are those of the `RunTool` it answers."""
 
     turn: int
-    index: int
+    position: int
     output: dict[str, Any]
     thread: str = MAIN
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(NamedTuple):
     """Somebody cancelled the run: open calls are answered, nothing more is asked."""
 
     thread: str = MAIN
@@ -82,12 +77,11 @@ class CallModel(NamedTuple):
     thread: str
 
 
-@dataclass(frozen=True)
-class RunTool:
+class RunTool(NamedTuple):
     """Run one call. Effects of one step may run at once."""
 
     turn: int
-    index: int
+    position: int
     call: Item
     thread: str
 
@@ -192,9 +186,11 @@ def _runnable(name: str, thread: Thread) -> list[Effect]:
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
-    if event.turn != thread.turn or event.index not in thread.calls or event.index in thread.outputs:
-        raise UsageError(f"call {event.index} of turn {event.turn} is not open; feed each effect's outcome back once")
-    thread = evolve(thread, outputs={**thread.outputs, event.index: Item(event.output)})
+    if event.turn != thread.turn or event.position not in thread.calls or event.position in thread.outputs:
+        raise UsageError(
+            f"call {event.position} of turn {event.turn} is not open; feed each effect's outcome back once"
+        )
+    thread = evolve(thread, outputs={**thread.outputs, event.position: Item(event.output)})
     return _settle(state, event.thread, thread, [] if thread.parallel else _runnable(event.thread, thread))
 
 

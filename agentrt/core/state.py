@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
 
-from agentrt.core.limits import Limits, Meter
+from agentrt.core.limits import Limits
 from agentrt.errors import UsageError
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "Phase", "RunState", "Status", "Thread", "evolve"]
+__all__ = ["MAIN", "Meter", "Phase", "RunState", "Status", "Thread", "evolve"]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
@@ -34,6 +34,29 @@ def evolve(value: T, **changes: Any) -> T:
     copy = object.__new__(type(value))
     copy.__dict__.update(value.__dict__, **changes)
     return copy
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What the run has used, all its threads together.
+
+    Args:
+        turns: Requests made.
+        calls: Calls that the model made, hosted ones included.
+        usage: Tokens.
+    """
+
+    turns: int = 0
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    def calls_left(self, limits: Limits) -> int | None:
+        """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
+        return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
+
+    def is_last_turn(self, limits: Limits) -> bool:
+        """Tell whether the next request must be the one that answers."""
+        return self.turns + 1 >= limits.max_turns or self.calls_left(limits) == 0
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from agentrt.core.result import Result
 from agentrt.core.state import MAIN, RunState
 from agentrt.errors import AgentrtError, ResponseFailedError, StatusError, UsageError
 from agentrt.events import RunEvent, TextDelta, ToolFinished, ToolStarted, TurnStarted
-from agentrt.registry import Registry
+from agentrt.registry import Tool
 from agentrt.registry.dispatch import MAX_PARALLEL, Crew, answer_call
 from agentrt.wire.items import FunctionCall
 from agentrt.wire.responses import Response
@@ -43,14 +43,14 @@ class Plan:
 
     Args:
         acquire: Gives the client when the run is entered.
-        registry: The tools that run here.
+        tools: The tools that run here, by name.
         fixed: The request's parameters that the user chose: model, instructions, tools and settings.
         release: Gives it back when the run is left.
         refused: What the provider was seen to refuse of the parameters that agentrt adds; shared by an agent's runs.
     """
 
     acquire: Callable[[], Client]
-    registry: Registry
+    tools: Mapping[str, Tool[..., Any]]
     fixed: Mapping[str, Any]
     release: Callable[[], Awaitable[None]]
     refused: set[str] = field(default_factory=set[str])
@@ -229,11 +229,11 @@ class Run:
         arguments = call.arguments if isinstance(call.arguments, str) else str(call.arguments or "")
         self._deliver(ToolStarted(call.call_id, call.name, arguments, effect.thread))
         started = time.perf_counter()
-        answer = await answer_call(self._plan.registry, call.raw)
+        answer = await answer_call(self._plan.tools, call.raw)
         seconds = time.perf_counter() - started
         output = str(answer.item["output"])
         self._deliver(ToolFinished(call.call_id, call.name, output, answer.failed, seconds, effect.thread))
-        self._deliver(loop.ToolReturned(effect.turn, effect.index, answer.item, effect.thread))
+        self._deliver(loop.ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
 
     def _deliver(self, part: RunEvent | loop.ToolReturned) -> None:
         self._inbox.append(part)

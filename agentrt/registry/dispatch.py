@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +17,7 @@ from agentrt.registry.output import encode_output
 from agentrt.wire.items import CALLS
 
 if TYPE_CHECKING:
-    from agentrt.registry.registry import Registry
+    from agentrt.registry.tool import Tool
 
 __all__ = ["MAX_PARALLEL", "Answer", "Crew", "answer_call"]
 
@@ -42,18 +41,18 @@ class Answer(NamedTuple):
     failed: bool
 
 
-async def answer_call(registry: Registry, call: Mapping[str, Any]) -> Answer:
+async def answer_call(tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any]) -> Answer:
     """Run one call and answer it. Raises nothing but a cancellation of the caller.
 
     Args:
-        registry: The tools that may be called.
+        tools: The tools that may be called, by name.
         call: The call item as it came.
     """
     failed = True
     try:
-        tool = registry.get(call.get("name") or "")
+        tool = tools.get(call.get("name") or "")
         if tool is None:
-            raise ToolError(_unknown(registry, call.get("name")))
+            raise ToolError(_unknown(list(tools), call.get("name")))
         output = encode_output(await tool.invoke(parse_arguments(call.get("arguments"))))
         failed = False
     except ToolError as error:
@@ -69,8 +68,9 @@ async def answer_call(registry: Registry, call: Mapping[str, Any]) -> Answer:
     return Answer(CALLS["function_call"].answer(call, output), failed)
 
 
-def _unknown(registry: Registry, name: object) -> str:
-    names = [tool.name for tool in registry]
+def _unknown(names: list[str], name: object) -> str:
+    import difflib  # noqa: PLC0415 - only a model's slip needs it
+
     near = difflib.get_close_matches(str(name), names, n=3)
     if near:
         return f"there is no tool named {name!r}; did you mean {' or '.join(map(repr, near))}?"

@@ -29,7 +29,8 @@ class Registry:
     """
 
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool[..., Any] | Registry] = ()) -> None:
-        self._tools: dict[str, Tool[..., Any]] = {}
+        self.tools: dict[str, Tool[..., Any]] = {}
+        """The tools by name."""
         for entry in tools:
             for item in entry if isinstance(entry, Registry) else (entry,):
                 self.add(item)
@@ -37,9 +38,9 @@ class Registry:
     def add(self, function: Callable[..., Any] | Tool[..., Any]) -> Tool[..., Any]:
         """Add a function or a tool and give the tool."""
         added = cast("Tool[..., Any]", function) if isinstance(function, Tool) else Tool(function)
-        if added.name in self._tools:
+        if added.name in self.tools:
             raise UsageError(f"there is a tool named {added.name!r} already; rename one with @tool(name=…)")
-        self._tools[added.name] = added
+        self.tools[added.name] = added
         return added
 
     @overload
@@ -81,7 +82,7 @@ class Registry:
         outputs: dict[int, dict[str, Any]] = {}
 
         async def run(index: int) -> None:
-            outputs[index] = (await answer_call(self, calls[index])).item
+            outputs[index] = (await answer_call(self.tools, calls[index])).item
 
         async with anyio.create_task_group() as group:
             crew = Crew(group, MAX_PARALLEL if parallel else 1)
@@ -89,22 +90,18 @@ class Registry:
                 crew.add(run, index)
         return [outputs[index] for index in range(len(calls))]
 
-    def get(self, name: str) -> Tool[..., Any] | None:
-        """Give the tool of that name, or None."""
-        return self._tools.get(name)
-
     def __getitem__(self, name: str) -> Tool[..., Any]:
         """Give the tool of that name; raises KeyError when there is none."""
-        return self._tools[name]
+        return self.tools[name]
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is a tool of that name (or that very tool)."""
-        return name in self._tools or any(name is tool for tool in self._tools.values())
+        return name in self.tools or any(name is tool for tool in self.tools.values())
 
     def __iter__(self) -> Iterator[Tool[..., Any]]:
         """Iterate over the tools, in the order in which they were added."""
-        return iter(self._tools.values())
+        return iter(self.tools.values())
 
     def __len__(self) -> int:
         """Count the tools."""
-        return len(self._tools)
+        return len(self.tools)

@@ -62,6 +62,7 @@ class Tool(Generic[P, R]):
         docs = read_docstring(inspect.getdoc(routine))
         self.description = description or docs.description
         self.timeout = timeout
+        self._is_async = inspect.iscoroutinefunction(routine)
         self._params: list[Param] = read_signature(function, f"the tool {self.name!r}")
         self.parameters: dict[str, Any] = parameters_schema(self._params, docs)
         self.strict, self.not_strict_because = self._choose_strict(strict)
@@ -112,7 +113,7 @@ class Tool(Generic[P, R]):
         args, kwargs = bind(self._params, arguments)
         function = cast("Callable[..., Any]", self.function)
         with anyio.move_on_after(self.timeout):
-            if _is_async(function):
+            if self._is_async:
                 return await cast("Awaitable[Any]", function(*args, **kwargs))
             result = await run_in_thread(functools.partial(function, *args, **kwargs))
             return await result if inspect.isawaitable(result) else result
@@ -121,10 +122,6 @@ class Tool(Generic[P, R]):
     def __repr__(self) -> str:
         """Show the name and the signature."""
         return f"Tool({self.name}{inspect.signature(self.function)})"
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(underlying(function))
 
 
 @overload
