@@ -4,7 +4,9 @@ import functools
 import json
 import subprocess
 import sys
+import threading
 import time
+import types
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ import pytest
 from typing_extensions import TypedDict
 
 from agentrt import Registry, Tool, ToolError, UsageError, tool
+from agentrt.registry.dispatch import answer_call
 from agentrt.registry.output import encode_output
 from agentrt.registry.strict import strict_form
 
@@ -526,6 +529,31 @@ def test_a_hung_sync_tool_does_not_keep_the_interpreter():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
     assert "did not finish" in done.stdout
+
+
+async def test_idle_threads_end_and_new_ones_come(monkeypatch):
+    monkeypatch.setattr("agentrt.registry.threads._Worker.IDLE_SECONDS", 0.01)
+
+    def thread_name() -> str:
+        return threading.current_thread().name
+
+    for _ in range(3):
+        assert await output_of(thread_name) == "agentrt-tool"
+        await anyio.sleep(0.05)
+    monkeypatch.undo()
+
+
+def test_a_call_that_is_thrown_away_goes_quietly():
+    async def forever() -> None:
+        await suspended()
+
+    @types.coroutine
+    def suspended():
+        yield
+
+    answering = answer_call(Registry([forever]).tools, call("forever"))
+    answering.send(None)
+    answering.close()
 
 
 # --- the registry

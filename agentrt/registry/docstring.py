@@ -25,10 +25,7 @@ def read_docstring(text: str | None) -> Docs:
     """Read a Google, NumPy, reST or epydoc docstring; the style is detected. None gives empty docs."""
     if not text:
         return Docs("", {})
-    try:
-        parsed = docstring_parser.parse(text)
-    except docstring_parser.ParseError:
-        return Docs(text.strip(), {})
+    parsed = docstring_parser.parse(text)
     params = {param.arg_name: _fold(param.description) for param in parsed.params if param.description}
     return Docs((parsed.description or "").strip(), params)
 

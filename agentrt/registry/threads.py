@@ -42,7 +42,7 @@ class _Worker:
             if not self._wake.acquire(timeout=self.IDLE_SECONDS):
                 try:
                     _idle.remove(self)
-                except ValueError:  # it was just taken: the job is on its way
+                except ValueError:  # pragma: no cover - a race: it was just taken, and the job is on its way
                     self._wake.acquire()
                 else:
                     return
@@ -69,7 +69,7 @@ def copied_context() -> contextvars.Context:
     """Copy the context variables for another thread, all but the note of which event loop runs in this one."""
     context = contextvars.copy_context()
     sniffio: Any = sys.modules.get("sniffio")
-    if sniffio is not None:
+    if sniffio is not None:  # pragma: no branch - it comes with trio, so every test has it
         context.run(sniffio.current_async_library_cvar.set, None)
     return context
 
