@@ -543,7 +543,7 @@ async def test_idle_threads_end_and_new_ones_come(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_call_that_is_thrown_away_goes_quietly():
+async def test_a_call_that_is_thrown_away_goes_quietly():
     async def forever() -> None:
         await suspended()
 
