@@ -134,7 +134,7 @@ class Engine:
         return Completion("".join(text), end.get("finish") == "length", tokens)
 
 
-_engines: dict[Path, Engine] = {}
+_engines: dict[tuple[Path, bool], Engine] = {}
 _lock = threading.Lock()
 _exiting = threading.Event()
 
@@ -161,6 +161,7 @@ def open_engine() -> Engine:
         raise MissingExtraError("the embedded model", "local")
     with _lock:
         path = find_weights()
-        if path not in _engines:
-            _engines[path] = Engine(path, decides=bool(os.environ.get("AGENTRT_LOCAL_MODEL")))
-        return _engines[path]
+        decides = bool(os.environ.get("AGENTRT_LOCAL_MODEL"))
+        if (path, decides) not in _engines:
+            _engines[path, decides] = Engine(path, decides=decides)
+        return _engines[path, decides]

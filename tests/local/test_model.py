@@ -9,7 +9,7 @@ import pytest
 
 from agentrt import Agent, Client, tool
 from agentrt.cli.demo import EXAMPLES
-from agentrt.errors import StatusError, UsageError
+from agentrt.errors import LocalModelError, StatusError, UsageError
 from agentrt.local.weights import weights_path
 from agentrt_tools import calculator, count_lines
 
@@ -101,6 +101,29 @@ async def test_leaving_a_stream_stops_the_writing(client):
                 break
     response = await client.create(model="local", input="Say hello.", max_output_tokens=5)
     assert response.usage.output_tokens == 5
+
+
+async def test_another_gguf_decides_by_itself(client, monkeypatch, tmp_path):
+    (tmp_path / "Other.gguf").symlink_to(weights_path())
+    monkeypatch.setenv("AGENTRT_LOCAL_MODEL", str(tmp_path / "Other.gguf"))
+    request = {
+        "input": "Hello there, how are you?",
+        "tools": TOOLS,
+        "temperature": 0,
+        "max_output_tokens": 60,
+        "extra_body": {"seed": 1},
+    }
+    response = await client.create(model="local", **request)
+    assert response.model == "other"
+    assert response.items[0].type in ("message", "function_call")
+    forced = await client.create(model="other", **request, tool_choice={"type": "function", "name": "count_lines"})
+    assert [item.name for item in forced.items] == ["count_lines"]
+    free = await client.create(model="other", **request, tool_choice="none")
+    assert [item.type for item in free.items] == ["message"]
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF, but not really")
+    monkeypatch.setenv("AGENTRT_LOCAL_MODEL", str(tmp_path / "broken.gguf"))
+    with pytest.raises(LocalModelError, match=r"can't load .*broken\.gguf"):
+        await client.create(model="local", input="hi")
 
 
 def test_the_demo_from_start_to_first_call_and_its_memory(tmp_path):

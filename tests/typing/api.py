@@ -1,0 +1,66 @@
+"""Never run: what type checkers must say of the public names. pyright checks it in strict mode."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from agentrt import Agent, Client, Registry, Response, Result, Tool, tool
+from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnStarted
+
+registry = Registry()
+
+
+@tool
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+@tool(name="renamed", timeout=3)
+async def shout(text: str) -> str:
+    return text.upper()
+
+
+@registry.tool
+def half(x: float) -> float:
+    return x / 2
+
+
+@registry.tool(strict=False)
+def twice(x: float) -> float:
+    return x * 2
+
+
+class Shop:
+    @tool
+    def price(self, item: str) -> float:
+        return len(item)
+
+
+async def signatures() -> None:
+    assert_type(add(1, b=2), int)
+    assert_type(await shout("a"), str)
+    assert_type(half(1.0), float)
+    assert_type(twice(1.0), float)
+    add("1")  # pyright: ignore[reportArgumentType]
+    add(c=1)  # pyright: ignore[reportCallIssue]
+    await shout(text=3)  # pyright: ignore[reportArgumentType]
+    Shop().price("tea")
+
+
+async def runs(client: Client) -> None:
+    agent = Agent("m", tools=[add, shout, registry, {"type": "web_search"}], client=client, temperature=0.1)
+    Agent("m", temperatur=0.1)  # pyright: ignore[reportCallIssue]
+    result = await agent.run("go")
+    assert_type(result, Result)
+    assert_type(result.output, str)
+    assert_type(await client.create(model="m", input="hi"), Response)
+    async with agent.stream("go") as run:
+        async for event in run:
+            if event.type == "text.delta":
+                assert_type(event, TextDelta)
+            elif event.type == "tool.finished":
+                assert_type(event, ToolFinished)
+            else:
+                assert_type(event, TurnStarted | ToolStarted)
+    for entry in registry:
+        assert isinstance(entry, Tool)
