@@ -185,7 +185,13 @@ def test_ctrl_c_ends_at_once(serve, tmp_path):
     server = serve(say("late", delay=40))
     env = {**os.environ, **to(server)}
     process = subprocess.Popen(
-        [sys.executable, "-c", "from agentrt.cli import main; main()", "run", "go"],
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom agentrt.cli import main; main()",
+            "run",
+            "go",
+        ],
         env=env,
         stderr=subprocess.PIPE,
         text=True,

@@ -114,7 +114,8 @@ def test_ones_own_model(source, monkeypatch, tmp_path):
 
 
 SCRIPT = """
-    import sys
+    import signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     from agentrt.local.weights import Source, find_weights
     print(find_weights(Source(*{source!r}), lambda text: print("fetching", flush=True)))
 """
