@@ -59,18 +59,28 @@ class Agent:
         client: Client | None = None,
         **settings: Unpack[RequestSettings],
     ) -> None:
+        if isinstance(tools, (str, Tool, Mapping)) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError("tools must be a list, such as tools=[weather]")
         self.model = model
         self.name = name
         self.registry = Registry()
         hosted: list[Mapping[str, Any]] = []
         for entry in tools:
             if isinstance(entry, Registry):
-                for tool in entry:
-                    self.registry.add(tool)
+                for member in entry:
+                    self.registry.add(member)
             elif callable(entry):
                 self.registry.add(entry)
-            else:
+            elif isinstance(entry, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
                 hosted.append(entry)
+            else:
+                raise UsageError(f"a tool is a function, a Tool, a Registry or a dict, but tools= has {entry!r}")
+        for setting in settings:
+            if setting not in RequestSettings.__annotations__:
+                raise UsageError(
+                    f"an agent has no setting {setting!r}; what is newer than agentrt goes into extra_body={{…}}, and "
+                    "background, conversation and stream go to Client.create"
+                )
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
@@ -192,6 +202,20 @@ class Agent:
 def _items(given: Input) -> list[Item]:
     if isinstance(given, str):
         return [item_view({"type": "message", "role": "user", "content": given})]
+    if not isinstance(given, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _bad_input(given)
     if not given:
         raise UsageError("there is nothing to run on: input is empty; pass a text or at least one item")
-    return [item if isinstance(item, Item) else item_view(dict(item)) for item in given]
+    items: list[Item] = []
+    for item in given:
+        if isinstance(item, Item):
+            items.append(item)
+        elif isinstance(item, Mapping):
+            items.append(item_view(dict(item)))
+        else:
+            raise _bad_input(item)
+    return items
+
+
+def _bad_input(given: object) -> UsageError:
+    return UsageError(f"input must be a text or a list of items (dicts), not {type(given).__name__}")

@@ -79,6 +79,7 @@ class StatusError(ServerError):
         retry_after: Seconds that the server asked to wait.
         retryable: Whether the same request may go through later.
         param: The parameter that the server complained of.
+        told: The server's own message.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class StatusError(ServerError):
         retry_after: float | None = None,
         retryable: bool = False,
         param: str | None = None,
+        told: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -99,6 +101,7 @@ class StatusError(ServerError):
         self.retry_after = retry_after
         self.retryable = retryable
         self.param = param
+        self.told = told
 
 
 class AuthenticationError(StatusError):

@@ -230,6 +230,47 @@ async def test_what_agentrt_added_is_dropped_for_a_provider_that_refuses_it(serv
     assert [name in request.json for request in server.requests] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    "message", ["No vector_store with id vs_1", "Please include a store name", "'store' is closed today"]
+)
+async def test_a_400_about_something_else_drops_nothing(serve, agent_of, message):
+    server = serve(http_error(400, "invalid", message), say("never"))
+    with pytest.raises(StatusError):
+        await agent_of(server, add).run("go")
+    assert len(server.requests) == 1
+
+
+async def test_a_call_that_agentrt_cannot_answer_is_said(serve, agent_of):
+    server = serve(calls({"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "select 1"}))
+    with pytest.raises(UsageError, match="custom_tool_call"):
+        await agent_of(server, {"type": "custom", "name": "sql"}).run("go")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tools": [42]}, "a tool is a function"),
+        ({"tools": "ab"}, "must be a list"),
+        ({"tools": add}, "must be a list"),
+        ({"temprature": 1}, "no setting 'temprature'"),
+        ({"background": True}, "Client.create"),
+    ],
+)
+def test_mistakes_at_an_agents_making(options, message):
+    with pytest.raises(UsageError, match=message):
+        Agent("m", **options)
+
+
+async def test_mistakes_at_a_runs_start(serve, agent_of):
+    agent = agent_of(serve())
+    for given in (42, {"role": "user", "content": "x"}, [42]):
+        with pytest.raises(UsageError, match="must be a text or a list"):
+            await agent.run(given)
+    with pytest.raises(UsageError, match="enter the run first"):
+        async for _ in agent.stream("go"):
+            pass
+
+
 async def test_what_the_user_wrote_is_never_dropped(serve, agent_of):
     server = serve(http_error(400, "unsupported_parameter", "Unsupported parameter: 'store'"))
     with pytest.raises(StatusError):
@@ -272,6 +313,16 @@ async def test_cancel_ends_the_run_with_every_call_answered(serve, agent_of):
     outputs = [item.raw["output"] for item in run.result.items if item.type == "function_call_output"]
     assert outputs == ["Error: the run was cancelled before this call had ended", "3"]
     assert ended == [True]
+
+
+async def test_cancel_then_leave_has_a_result(serve, agent_of):
+    server = serve(calls(call("add", a=1, b=2)), say("3"))
+    async with agent_of(server, add).stream("go") as run:
+        async for event in run:
+            if event.type == "tool.started":
+                run.cancel()
+                break
+    assert run.result.status == "cancelled"
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -34,6 +34,7 @@ def cli(tmp_path):
         "def double(n: int) -> int:\n    'Double a number.'\n    return 2 * n\n"
         "both = Registry([double])\n"
     )
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(3)\n")
     (tmp_path / "broken.py").write_text("raise ValueError('broken on purpose')\n")
     return run
 
@@ -62,6 +63,23 @@ def test_run_reads_standard_input_and_writes_json(cli, serve):
     assert result["calls"][0]["name"] == "double"
     assert server.requests[0].json["input"][0]["content"] == "from a pipe"
     assert server.requests[0].json["model"] == "other"
+
+
+def test_what_a_tool_prints_is_no_part_of_the_answer(cli, serve, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "helper.py").write_text("loud = True\n")
+    (tmp_path / "sub" / "noisy.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nimport helper\n"
+        "@dataclass\nclass Point:\n    x: int\n"
+        "def move(n: int) -> Point:\n    print('debug from tool')\n    return Point(n)\n"
+    )
+    server = serve(calls(call("move", n=1)), say("tab\there \U0001f468\u200d\U0001f469"))
+    done = cli("run", "go", "--tool", "sub/noisy.py:move", "--json", env=to(server))
+    assert json.loads(done.stdout)["status"] == "completed"
+    assert "debug from tool" in done.stderr
+    server = serve(calls(call("move", n=1)), say("tab\there \U0001f468\u200d\U0001f469"))
+    done = cli("run", "go", "--tool", "sub/noisy.py:move", env=to(server))
+    assert done.stdout == "tab\there \U0001f468\u200d\U0001f469\n"
 
 
 def test_limits_and_base_url(cli, serve):
@@ -110,6 +128,7 @@ def test_failures_have_codes_that_a_script_can_tell_apart(cli, serve, turn, code
         (["--tool", "mytools"], "write module:function"),
         (["--tool", "broken:f"], "broken on purpose"),
         (["--tool", "broken.py:f"], "broken on purpose"),
+        (["--tool", "leaves:f"], "importing 'leaves' failed: SystemExit"),
         (["--tool", "missing.py:f"], "no Python file"),
         (["--provider", "nobody"], "no provider named"),
         (["--provider", "cometapi"], "set COMETAPI_KEY"),

@@ -370,6 +370,36 @@ def test_nothing_at_all(monkeypatch):
     assert resolve({}).base_url == "local://smollm2"
 
 
+@pytest.mark.parametrize("key", ["sk-a\nb", "käy", "sk-\u201d"])
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key):
+    with pytest.raises(UsageError, match="characters that no key has") as caught:
+        Client(base_url="http://127.0.0.1:9/v1", api_key=key)
+    assert key not in str(caught.value)
+
+
+async def test_a_key_from_a_file_may_end_in_a_line_break(serve):
+    server = serve(say("a"), api_key="right")
+    assert (await ask(Client(base_url=server.url, api_key="right\n"))).text == "a"
+
+
+async def test_a_cut_after_the_end_changes_nothing(serve, client_of):
+    response = response_resource({}, response_id="r", created_at=1, output=say("Hello").output)
+    stream = b"".join(sse_bytes(event) for event in response_events(response))
+    server = serve(raw(stream, "text/event-stream", cut=True))
+    async with client_of(server) as client, client.stream(model="m", input="hi") as events:
+        async for _ in events:
+            pass
+    assert events.response.text == "Hello"
+
+
+async def test_an_address_that_no_request_can_go_to():
+    async with Client(base_url="ftp://127.0.0.1/v1") as client:
+        with pytest.raises(UsageError, match="no request can be sent"):
+            await client.create(model="m", input="hi")
+
+
 def test_an_address_that_is_none():
+    with pytest.raises(UsageError, match="without user or password"):
+        Client(base_url="http://user:secret@127.0.0.1/v1")
     with pytest.raises(UsageError, match="full address"):
         Client(base_url="localhost:8000")

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from agentrt import Limits, Result, RunState, UsageError
-from agentrt.core.history import next_request
+from agentrt.core.history import next_request, unanswerable
 from agentrt.core.loop import LEGAL, CallModel, Finish, ModelReplied, RunTool, Start, Stop, ToolReturned, step
 from agentrt.core.state import MAIN, Meter, Thread
 from agentrt.wire.compose import message_item
@@ -215,6 +215,12 @@ def test_twins_of_one_call_id():
     assert "used by another call" in texts[1]
     assert "came incomplete" in texts[2]
     assert state.status == "completed"
+
+
+def test_a_call_that_waits_for_somebody_else():
+    items = [item_view({"type": "shell_call"}), item_view({"type": "shell_call_output"})]
+    assert unanswerable(items) is None
+    assert unanswerable([*items, item_view({"type": "custom_tool_call"})]) == "custom_tool_call"
 
 
 def test_stopping_answers_what_is_open():

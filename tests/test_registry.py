@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -310,6 +311,48 @@ def test_what_cannot_become_a_tool_says_why(function, options, message):
         Tool(function, **options)
 
 
+async def test_objects_and_validators_of_all_kinds():
+    class Shout:
+        def __init__(self):
+            self.name, self.timeout = "Bob Smith", "x"
+
+        def __call__(self, text: Annotated[str, pydantic.BeforeValidator(lambda value: value.strip())]) -> str:
+            return text.upper()
+
+    shout = Tool(Shout())
+    assert (shout.name, shout.timeout) == ("Shout", None)
+    assert await output_of(shout, text=" a ") == "A"
+    assert Tool(functools.partial(Shout())).name == "Shout"
+
+
+async def test_errors_that_cannot_even_be_shown():
+    class BadError(Exception):
+        def __str__(self):
+            raise ValueError("no")
+
+    def work(how: int) -> None:
+        raise [BadError(), ToolError("file \udcff"), ToolError("x" * 500_000)][how]
+
+    registry = Registry([work])
+    texts = [(await registry.dispatch([call("work", f'{{"how": {how}}}')]))[0]["output"] for how in range(3)]
+    assert texts[0].startswith("Error: BadError: <BadError that can't be shown")
+    assert texts[1] == "Error: file ?"
+    assert len(texts[2]) < 101_000
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_ctrl_c_on_the_event_loop_is_for_the_program(backend):
+    script = (
+        "import anyio\nfrom agentrt import Registry\n"
+        "async def interrupted() -> None:\n    raise KeyboardInterrupt\n"
+        "call = {'type': 'function_call', 'call_id': 'c', 'name': 'interrupted'}\n"
+        f"anyio.run(Registry([interrupted]).dispatch, [call], backend={backend!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0
+    assert "KeyboardInterrupt" in done.stderr
+
+
 def test_types_that_no_schema_can_say():
     class Odd: ...
 
@@ -317,8 +360,12 @@ def test_types_that_no_schema_can_say():
 
     def lost(a: "Nowhere") -> None: ...  # noqa: F821
 
+    def calls_back(a: Callable[[int], int]) -> None: ...
+
     with pytest.raises(UsageError, match="parameter 'a' has the type"):
         Tool(odd)
+    with pytest.raises(UsageError, match="no JSON schema can say"):
+        Tool(calls_back)
     with pytest.raises(UsageError, match=r"can't be resolved.*top level"):
         Tool(lost)
 

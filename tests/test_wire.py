@@ -1,7 +1,9 @@
 import json
+import random
 
 import pytest
 
+from agentrt.core.history import read_reply, unanswerable
 from agentrt.errors import UsageError, WireError
 from agentrt.wire.assembler import Assembler
 from agentrt.wire.compose import message_item, response_events, response_resource
@@ -260,6 +262,46 @@ def test_an_error_event_ends_the_response_as_failed(event, error):
     assert assembler.ended
     assert assembler.response["status"] == "failed"
     assert assembler.response["error"] == error
+
+
+def test_an_item_that_never_ended_and_is_nowhere_else_is_incomplete():
+    events = [event for event in response_events(resource(CALL)) if event["type"] != "response.output_item.done"]
+    events[-1]["response"] = {**events[-1]["response"], "output": []}
+    assert assemble(events).response["output"][0]["status"] == "incomplete"
+
+
+def test_a_failure_without_a_status_is_a_failure():
+    assert assemble([{"type": "response.failed", "response": {"status": None}}]).response["status"] == "failed"
+    assert Response({"error": "boom"}).status == "failed"
+    assert Response({"error": "boom"}).error["message"] == "boom"
+    assert assemble([{"type": "error", "error": "boom"}]).response["error"]["message"] == "boom"
+
+
+def test_nothing_on_the_wire_raises_anything_but_our_errors():
+    """Any JSON value in any field of any event: a typed error or a response, never a TypeError."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    source = random.Random(seed)
+    values = [None, 5, -1, 1.5, "x", "", True, [], [0], {}, {"a": 1}, ["x"], {"type": ["y"]}, {"message": 3}]
+    golden = list(response_events(resource(CALL, message_item("m", "Hello, world"), REFUSAL, REASONING)))
+    for _ in range(4000):
+        events = json.loads(json.dumps(golden))
+        for _ in range(source.randint(1, 4)):
+            target = source.choice(events)
+            while source.random() < 0.6 and any(isinstance(part, dict) and part for part in target.values()):
+                target = source.choice([part for part in target.values() if isinstance(part, dict) and part])
+            target[source.choice(sorted(target))] = source.choice(values)
+        try:
+            response = Response(assemble(events).response)
+        except WireError:
+            continue
+        assert isinstance(response.text, str)
+        assert response.usage.total_tokens >= -2
+        assert isinstance(response.status, str)
+        assert response.refusal is None or isinstance(response.refusal, str)
+        read_reply(response.items)
+        unanswerable(response.items)
+        assert response.error is None or response.error
 
 
 def test_unknown_events_change_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -19,6 +20,8 @@ from agentrt.cli.demo import demo as run_demo
 from agentrt.cli.load import load_tool
 from agentrt.cli.show import as_json, show_run, visible
 from agentrt.client.providers import PROVIDERS, resolve
+from agentrt.local.engine import OWN_NAMES, require_engine
+from agentrt.local.weights import find_weights
 
 __all__ = ["run_app"]
 
@@ -39,6 +42,9 @@ def _root() -> None:
 def demo(provider: ProviderOption = None, model: ModelOption = None, json: JsonOption = False) -> None:
     """Watch a model call two Python tools on real input. Without a key: a tiny model on this machine."""
     chosen, local = _model(provider, None, model)
+    if local:
+        require_engine()
+        find_weights()  # before there is an event loop, so that Ctrl-C ends it at once
     results = _run(functools.partial(run_demo, provider=provider, model=chosen, local=local, as_script=json))
     raise typer.Exit(exits.OK if all(result.status == "completed" for result in results) else exits.NO_ANSWER)
 
@@ -77,8 +83,9 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
                 parallel_tool_calls=parallel,
                 client=client,
             )
-            calls = Console(stderr=True, highlight=False)
-            return await show_run(agent, text, calls=calls, answer=Console(highlight=False, quiet=json))
+            calls, answer = Console(stderr=True, highlight=False), Console(file=sys.stdout, quiet=json)
+            with contextlib.redirect_stdout(sys.stderr):  # what a tool prints is no part of the answer
+                return await show_run(agent, text, calls=calls, answer=answer)
 
     result = _run(go)
     if json:
@@ -96,6 +103,8 @@ def _model(provider: str | None, base_url: str | None, model: str | None) -> tup
     local = endpoint.base_url.startswith("local://")
     profile = PROVIDERS.get(endpoint.provider or "")
     chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or (profile and profile.model)
+    if local and chosen and chosen.lower() not in OWN_NAMES and not os.environ.get("AGENTRT_LOCAL_MODEL"):
+        raise UsageError(f"{chosen!r} needs a provider: set OPENAI_API_KEY or COMETAPI_KEY; --model local is embedded")
     if chosen is None:
         raise UsageError(f"which model at {endpoint.base_url}? Name it with --model or AGENTRT_MODEL")
     return chosen, local

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from agentrt import Agent, Client, Result
 from agentrt.cli.show import as_json, show_run
-from agentrt.local.weights import find_weights
 from agentrt.registry import Tool
 from agentrt_tools import calculator, count_lines
 
@@ -71,8 +70,6 @@ async def demo(*, provider: str | None, model: str, local: bool, as_script: bool
         as_script: Print one JSON object per question instead of the show.
     """
     console = Console(highlight=False, quiet=as_script)
-    if local:
-        find_weights()
     questions = [QUESTIONS[0]]
     file = pick_file(Path.cwd())
     if file is not None:

@@ -48,7 +48,7 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UsageError(f"the module {name!r} can't be imported: {error}; run this from its folder") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"importing {name!r} failed: {type(error).__name__}: {error}") from error
 
 
@@ -58,8 +58,11 @@ def _load_file(path: str) -> ModuleType:
     if not file.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"there is no Python file {path!r}")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module  # dataclasses look their module up
+    sys.path.insert(0, str(file.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[file.stem]
         raise UsageError(f"importing {path!r} failed: {type(error).__name__}: {error}") from error
     return module

@@ -17,12 +17,13 @@ from agentrt.wire.items import CALLS
 __all__ = ["as_json", "show_run", "visible"]
 
 _SHOWN = 400
+_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 
 
 def visible(text: str) -> str:
     """Make control and bidi characters visible, so that what a model or a tool wrote can't steer the terminal."""
     return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf") else f"\\u{ord(char):04x}"
+        f"\\u{ord(char):04x}" if (unicodedata.category(char) == "Cc" and char not in "\n\t") or char in _BIDI else char
         for char in text
     )
 
@@ -42,15 +43,22 @@ async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Consol
             if isinstance(event, TextDelta):
                 text = visible(event.delta)
                 column = 0 if text.endswith("\n") else 1
-                answer.print(Text(text), end="", soft_wrap=True)
+                _write(answer, text)
             else:
                 if column:
-                    answer.print()
+                    _write(answer, "\n")
                     column = 0
                 _show(event, calls)
     if column:
-        answer.print()
+        _write(answer, "\n")
     return run.result
+
+
+def _write(console: Console, text: str) -> None:
+    """Write text as it is: rich would expand tabs and wrap lines."""
+    if not console.quiet:
+        console.file.write(text)
+        console.file.flush()
 
 
 def _show(event: TurnStarted | ToolStarted | ToolFinished, console: Console) -> None:

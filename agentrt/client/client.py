@@ -61,16 +61,22 @@ class Client:
         headers: dict[str, str] | None = None,
     ) -> None:
         self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=api_key)
-        if "://" not in self._endpoint.base_url:
-            raise UsageError(f"base_url must be a full address such as http://127.0.0.1:8000/v1, not {base_url!r}")
+        host = self._endpoint.base_url.partition("://")[2].partition("/")[0]
+        if not host or "@" in host:
+            raise UsageError(
+                "base_url must be a full address such as http://127.0.0.1:8000/v1, without user or password"
+            )
         self._http = ClientPerLoop(self._endpoint.base_url, http_client)
         self._max_retries = max_retries
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
         self._timeout = timeout
         self._headers = {"content-type": "application/json", **(headers or {})}
-        if self._endpoint.api_key:
-            self._headers["authorization"] = f"Bearer {self._endpoint.api_key}"
+        key = (self._endpoint.api_key or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError("the api_key has characters that no key has, such as a line break or a curly quote")
+        if key:
+            self._headers["authorization"] = f"Bearer {key}"
 
     @property
     def base_url(self) -> str:

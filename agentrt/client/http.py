@@ -17,9 +17,17 @@ import anyio.lowlevel
 import httpx2
 
 from agentrt.client.retries import retry_after, should_retry
-from agentrt.errors import AgentrtError, AuthenticationError, RateLimitError, StatusError, UnreachableError, WireError
+from agentrt.errors import (
+    AgentrtError,
+    AuthenticationError,
+    RateLimitError,
+    StatusError,
+    UnreachableError,
+    UsageError,
+    WireError,
+)
 from agentrt.local import open_transport
-from agentrt.wire.json import as_dict, parse
+from agentrt.wire.json import as_dict, as_str, parse
 
 if TYPE_CHECKING:
     import httpx
@@ -82,6 +90,8 @@ def translated(url: str) -> Generator[None, None, None]:
     except Exception as error:
         if not isinstance(error, _foreign()):
             raise
+        if type(error).__name__ in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
+            raise UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key") from error
         raise UnreachableError(
             f"no complete answer from {url}: {type(error).__name__} {error}".rstrip()
             + ". Check the address, the network, and that the server is running."
@@ -127,11 +137,13 @@ async def status_error(response: HTTPResponse, url: str, hint: str) -> StatusErr
     except ValueError:
         told = {}
     error = as_dict(told.get("error")) or told
+    if isinstance(told.get("error"), str):
+        error = {**told, "message": told["error"]}
     code = error.get("code") or error.get("type")
     message = str(error.get("message") or body[:_SHOWN].decode("utf-8", "replace") or response.reason_phrase)
     status = response.status_code
     kind, advice = _KINDS.get(status, (StatusError, ""))
-    advice = advice.format(hint=hint)
+    advice = "" if url.startswith("local:") else advice.format(hint=hint)
     return kind(
         f"{url} answered {status}: {message}" + (f" — {advice}" if advice else ""),
         status=status,
@@ -139,7 +151,8 @@ async def status_error(response: HTTPResponse, url: str, hint: str) -> StatusErr
         request_id=response.headers.get("x-request-id"),
         retry_after=retry_after(response.headers, time.time()),
         retryable=should_retry(status, None if code is None else str(code), response.headers),
-        param=error.get("param"),
+        param=as_str(error.get("param")) or None,
+        told=message,
     )
 
 

@@ -122,4 +122,4 @@ def _of_provider(name: str, env: Mapping[str, str], api_key: str | None) -> Endp
 
 
 def _same_host(one: str, other: str) -> bool:
-    return one.split("/")[2:3] == other.split("/")[2:3]
+    return one.split("/")[:3] == other.split("/")[:3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import anyio
 
 from agentrt.client.http import read_body, translated
-from agentrt.errors import UnreachableError, UsageError, WireError
+from agentrt.errors import AgentrtError, UnreachableError, UsageError, WireError
 from agentrt.wire.assembler import Assembler
 from agentrt.wire.events import Event
 from agentrt.wire.json import as_dict, parse
@@ -120,8 +121,8 @@ class ResponseStream:
                 f"{self._http.url} answered with JSON that is not a response: {body[:_SHOWN]!r}. "
                 "Check that base_url leads to a Responses API, not to another kind."
             )
-        if "output" not in response and response.get("error"):
-            response = {"status": "failed", "output": list[Any](), **response}
+        if response.get("error") and not response.get("status"):
+            response = {"output": list[Any](), **response, "status": "failed"}
         self._ready.append(Event({"type": f"response.{response.get('status') or 'completed'}", "response": response}))
         self._finish(response)
 
@@ -146,11 +147,12 @@ class ResponseStream:
         )
 
     async def _end(self, decoder: SSEDecoder) -> None:
-        # Read on to the end of the body, so that the connection can be used again; what still comes says nothing new.
-        with anyio.move_on_after(_GRACE_SECONDS):
+        self._finish(self._assembler.response)
+        # Read on to the end of the body, so that the connection can be used again; what still comes, or a cut, changes
+        # nothing about a response that is whole.
+        with anyio.move_on_after(_GRACE_SECONDS), contextlib.suppress(AgentrtError), translated("the stream"):
             async for chunk in self._http_chunks():
                 self._ready.extend(Event(raw) for raw in decoder.feed(chunk))
-        self._finish(self._assembler.response)
 
     def _finish(self, response: dict[str, Any]) -> None:
         assert self._http is not None

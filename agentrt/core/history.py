@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agentrt.wire.items import CALLS, Item
+from agentrt.wire.items import CALLS, CLIENT_CALLS, Item
+from agentrt.wire.json import as_str
 
-__all__ = ["ADDED", "Reply", "answer_all", "failure", "next_request", "read_reply"]
+__all__ = ["ADDED", "Reply", "answer_all", "failure", "next_request", "read_reply", "unanswerable"]
 
 ADDED = ("store", "include", "parallel_tool_calls", "max_tool_calls")
 """What an agent adds to a request by itself, and may leave out again where a provider refuses it."""
@@ -36,7 +37,7 @@ def read_reply(items: Sequence[Item]) -> Reply:
     for index, item in enumerate(items):
         kind = CALLS.get(item.type)
         if kind is not None:
-            key = item.raw.get(kind.key) or ""
+            key = as_str(item.raw.get(kind.key))
             twin = first.setdefault(key, item)
             if twin is not item and _same(twin, item):
                 continue
@@ -54,6 +55,12 @@ def _same(one: Item, other: Item) -> bool:
     return {k: v for k, v in one.raw.items() if k not in ignored} == {
         k: v for k, v in other.raw.items() if k not in ignored
     }
+
+
+def unanswerable(items: Sequence[Item]) -> str | None:
+    """Name the type of a call that waits for an answer which nothing here can give; None where there is none."""
+    types = [item.type for item in items]
+    return next((kind for kind in types if kind in CLIENT_CALLS and CLIENT_CALLS[kind] not in types), None)
 
 
 def failure(call: Item, text: str) -> Item:

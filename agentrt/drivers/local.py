@@ -7,6 +7,7 @@ rest, so that a consumer that is slow or leaves early is simply not asked for mo
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -19,7 +20,7 @@ import anyio
 
 from agentrt.client import Client
 from agentrt.core import loop
-from agentrt.core.history import ADDED, next_request
+from agentrt.core.history import ADDED, next_request, unanswerable
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, RunState
 from agentrt.errors import AgentrtError, ResponseFailedError, StatusError, UsageError
@@ -35,6 +36,7 @@ T = TypeVar("T")
 logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS = 2.0
+_REFUSAL = re.compile(r"unsupported|not supported|unknown|unrecognized|unexpected|not permitted|not allowed|extra")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Run:
         self._streaming = streaming
         self._inbox: deque[RunEvent | loop.ToolReturned] = deque()
         self._arrived = anyio.Event()
+        self._events: AsyncGenerator[RunEvent, None] | None = None
         self._waiting: anyio.CancelScope | None = None
         self._cancelled = False
 
@@ -91,13 +94,20 @@ class Run:
         """End what still runs, close what is open."""
         try:
             with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                await self._events.aclose()
+                if self._events is not None:
+                    await self._events.aclose()
+            if self._cancelled and self.state.status is None:
+                self.state, _ = loop.step(self.state, loop.Stop())
         finally:
             self._group.cancel_scope.cancel()
             # Only a cancellation concerns the group; the user's own exception must not come out wrapped in a group.
             cancelled = kind is not None and issubclass(kind, anyio.get_cancelled_exc_class())
             try:
                 await self._group.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
+            except BaseExceptionGroup as group:
+                if group.subgroup(KeyboardInterrupt) is None:
+                    raise
+                raise KeyboardInterrupt from group  # Ctrl-C met a tool: it is for the whole program
             finally:
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     await self._plan.release()
@@ -108,6 +118,8 @@ class Run:
 
     async def __anext__(self) -> RunEvent:
         """Give the next event; an error carries the state where the run stopped."""
+        if self._events is None:
+            raise UsageError("enter the run first: async with agent.stream(…) as run: async for event in run: …")
         try:
             return await self._events.__anext__()
         except AgentrtError as error:
@@ -207,6 +219,11 @@ class Run:
             error = response.error or {}
             message = error.get("message") or "the server gave no reason"
             raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
+        waiting = unanswerable(response.items)
+        if waiting is not None:
+            raise UsageError(
+                f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools="
+            )
         yield response
 
     def _drop_refused(self, error: StatusError, params: Mapping[str, Any]) -> bool:
@@ -214,10 +231,12 @@ class Run:
         if error.status not in (400, 422):
             return False
         # "Encrypted content is not supported with this model" is how OpenAI refuses `include`.
-        text = f"{error.param} {error}".lower().replace("encrypted content", "include")
+        text = error.told.lower().replace("encrypted content", "'include'")
+        head = (error.param or "").partition("[")[0].partition(".")[0]
         for name in ADDED:
             ours = name in params and name not in self._plan.fixed and name not in self._plan.refused
-            if ours and name in text:
+            named = re.search(rf"['\"`]{name}\b", text) is not None and _REFUSAL.search(text) is not None
+            if ours and (name == head or named):
                 self._plan.refused.add(name)
                 logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
                 return True

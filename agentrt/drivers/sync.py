@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -52,6 +53,15 @@ def _get_portal() -> asyncio.AbstractEventLoop:
             thread.start()
             atexit.register(_close, _portal, thread)
         return _portal
+
+
+def _forget() -> None:
+    global _lock, _portal
+    _lock, _portal = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _close(portal: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

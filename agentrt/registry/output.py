@@ -6,7 +6,7 @@ from typing import Any
 
 import pydantic_core
 
-__all__ = ["MAX_OUTPUT_CHARS", "encode_output"]
+__all__ = ["MAX_OUTPUT_CHARS", "as_text", "encode_output"]
 
 MAX_OUTPUT_CHARS = 100_000
 """Upper bound for one output. 100,000 characters are about 25,000 tokens, more than most models should be fed."""
@@ -30,12 +30,13 @@ def encode_output(value: Any, limit: int = MAX_OUTPUT_CHARS) -> str:
 
 def _json(value: Any) -> str:
     try:
-        return pydantic_core.to_json(value, fallback=_as_text, inf_nan_mode="constants").decode()
+        return pydantic_core.to_json(value, fallback=as_text, inf_nan_mode="constants").decode()
     except Exception:  # noqa: BLE001 - cyclic values, broken models, lone surrogates: the text form is the way out
-        return _as_text(value)
+        return as_text(value)
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Give ``str(value)``, or what can be said of a value whose ``__str__`` fails."""
     try:
         return str(value)
     except Exception as error:  # noqa: BLE001 - a value may refuse even that

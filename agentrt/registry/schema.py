@@ -96,7 +96,7 @@ def _hints(function: Callable[..., Any], owner: str) -> dict[str, Any]:
 def _accepts_none(adapter: pydantic.TypeAdapter[Any]) -> bool:
     try:
         adapter.validate_python(None)
-    except pydantic.ValidationError:
+    except Exception:  # noqa: BLE001 - a validator of the user's own may expect anything but None
         return False
     return True
 
@@ -112,7 +112,10 @@ def parameters_schema(params: list[Param], docs: Docs) -> dict[str, Any]:
     keyed: list[tuple[str, typing.Literal["validation"], pydantic.TypeAdapter[Any]]] = [
         (param.name, mode, param.adapter) for param in params
     ]
-    schemas, shared = pydantic.TypeAdapter.json_schemas(keyed) if keyed else ({}, {})
+    try:
+        schemas, shared = pydantic.TypeAdapter.json_schemas(keyed) if keyed else ({}, {})
+    except pydantic.errors.PydanticInvalidForJsonSchema as error:
+        raise UsageError(f"a parameter has a type that no JSON schema can say: {str(error).splitlines()[0]}") from error
     properties: dict[str, Any] = {}
     for param in params:
         part = _untitled(schemas[param.name, "validation"])

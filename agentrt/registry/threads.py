@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import sys
 import threading
 from collections import deque
@@ -54,6 +55,8 @@ class _Worker:
 
 
 _idle: deque[_Worker] = deque()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - where there is fork, threads don't survive it
+    os.register_at_fork(after_in_child=_idle.clear)
 
 
 def submit(job: Job) -> None:

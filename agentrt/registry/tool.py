@@ -54,7 +54,8 @@ class Tool(Generic[P, R]):
             raise UsageError(f"a tool must be callable, but {function!r} is not; pass a function")
         self.function = function
         routine = underlying(function)
-        self.name = name or getattr(function, "__name__", None) or getattr(function, "func", routine).__name__
+        named: Any = getattr(function, "func", function)
+        self.name = name or getattr(named, "__name__", None) or type(named).__name__
         if not _NAME.fullmatch(self.name):
             raise UsageError(
                 f"the tool name {self.name!r} is not 1 to 64 letters, digits, '_' and '-'; give one with @tool(name=…)"
@@ -62,11 +63,11 @@ class Tool(Generic[P, R]):
         docs = read_docstring(inspect.getdoc(routine))
         self.description = description or docs.description
         self.timeout = timeout
-        self._is_async = inspect.iscoroutinefunction(routine)
+        self.is_async = inspect.iscoroutinefunction(routine)
         self._params: list[Param] = read_signature(function, f"the tool {self.name!r}")
         self.parameters: dict[str, Any] = parameters_schema(self._params, docs)
         self.strict, self.not_strict_because = self._choose_strict(strict)
-        functools.update_wrapper(cast("Callable[P, R]", self), function)
+        functools.update_wrapper(cast("Callable[P, R]", self), function, updated=())
 
     def _choose_strict(self, strict: Strict) -> tuple[bool, str | None]:
         if strict is False:
@@ -113,7 +114,7 @@ class Tool(Generic[P, R]):
         args, kwargs = bind(self._params, arguments)
         function = cast("Callable[..., Any]", self.function)
         with anyio.move_on_after(self.timeout):
-            if self._is_async:
+            if self.is_async:
                 return await cast("Awaitable[Any]", function(*args, **kwargs))
             result = await run_in_thread(functools.partial(function, *args, **kwargs))
             return await result if inspect.isawaitable(result) else result

@@ -166,7 +166,10 @@ class ResponsesServer:
             return _fault(400, "invalid_json", "We could not parse the JSON body of your request."), {}
         if not asked.get("model"):
             return _fault(400, "missing_required_parameter", "Missing required parameter: 'model'.", "model"), {}
-        return self._next(asked), asked
+        try:
+            return self._next(asked), asked
+        except Exception as error:  # noqa: BLE001 - a script's own mistake: whoever asked gets to read it
+            return _fault(500, "script_failed", f"The script raised {type(error).__name__}: {error}"), {}
 
     def _chunks(self, turn: Turn, asked: dict[str, Any]) -> tuple[list[bytes], str]:
         if turn.body is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentrt.errors import WireError
 from agentrt.wire.events import TERMINAL, Event
-from agentrt.wire.json import as_dict, as_list
+from agentrt.wire.json import as_dict, as_list, as_str
 
 __all__ = ["Assembler"]
 
@@ -38,16 +38,17 @@ class Assembler:
         raw = event.raw
         kind = event.type
         if kind in _TEXT:
-            self._add_text(raw, *_TEXT[kind])
+            self._add_text(event, *_TEXT[kind])
         elif kind in _CALLS:
             item = self._items[self._route(raw)]
-            item[_CALLS[kind]] = (item.get(_CALLS[kind]) or "") + event.delta
+            item[_CALLS[kind]] = as_str(item.get(_CALLS[kind])) + event.delta
         elif kind in _DONE:
             self._items[self._route(raw)][_DONE[kind]] = raw.get(_DONE[kind])
         elif kind in ("response.output_item.added", "response.output_item.done"):
             self._put(raw, done=kind.endswith("done"))
         elif kind in TERMINAL:
-            self._end({"status": kind.removeprefix("response.")} | as_dict(raw.get("response")))
+            told = as_dict(raw.get("response"))
+            self._end({**told, "status": told.get("status") or kind.removeprefix("response.")})
         elif kind == "error":
             self._end({**self._base, "status": "failed", "error": _error(raw)})
         elif kind in ("response.created", "response.in_progress", "response.queued"):
@@ -67,9 +68,9 @@ class Assembler:
             self._items[index] = item
             return
         claimed: Any = raw.get("output_index")
+        if claimed is not None and (not isinstance(claimed, int) or claimed < 0):
+            raise WireError(f"the stream opens an item at output_index {claimed!r}, which is no index")
         index = self._next_index() if claimed is None or claimed in self._open else claimed
-        if not isinstance(index, int) or index < 0:
-            raise WireError(f"the stream opens an item at output_index {index!r}, which is no index")
         self._open[index] = item.get("id") or item.get("call_id")
         self._items[index] = dict(item)
 
@@ -93,16 +94,18 @@ class Assembler:
     def _next_index(self) -> int:
         return max(self._items, default=-1) + 1
 
-    def _add_text(self, raw: dict[str, Any], part_type: str, key: str) -> None:
-        item = self._items[self._route(raw)]
+    def _add_text(self, event: Event, part_type: str, key: str) -> None:
+        item = self._items[self._route(event.raw)]
         item.setdefault("type", "message")
         item.setdefault("role", "assistant")
         content = item["content"] = as_list(item.get("content"))
-        position = raw.get("content_index") or 0
-        if position >= len(content):
+        position = event.raw.get("content_index")
+        if not isinstance(position, int) or not 0 <= position < len(content):
+            position = len(content) - 1 if position is None and content else len(content)
+        if position == len(content):
             content.append({"type": part_type, key: ""})
-        part = content[min(position, len(content) - 1)]
-        part[key] = (part.get(key) or "") + (raw.get("delta") or "")
+        part = content[position] = as_dict(content[position])
+        part[key] = as_str(part.get(key)) + event.delta
 
     def _end(self, response: dict[str, Any]) -> None:
         if self.ended:
@@ -111,7 +114,8 @@ class Assembler:
         # ChatGPT's own backend completes with output null or [] although items were streamed (openai-python #3312).
         for index in sorted(self._items):
             if index >= len(output):
-                output = [*output, self._items[index]]
+                open_still = {"status": "incomplete"} if index in self._open else {}
+                output = [*output, {**self._items[index], **open_still}]
             elif index not in self._open:
                 output = [*output[:index], self._items[index], *output[index + 1 :]]
         self._base = {**self._base, **response, "output": output}
@@ -120,7 +124,8 @@ class Assembler:
 
 def _error(raw: dict[str, Any]) -> dict[str, Any]:
     # Documented flat; OpenAI and Azure really send it nested (openai-dotnet #881, vercel/ai #20022).
-    error = as_dict(raw.get("error")) or raw
+    told = raw.get("error")
+    error = {"message": told} if isinstance(told, str) else as_dict(told) or raw
     code = error.get("code")
     return {
         "code": str(code) if code is not None else error.get("type") or "error",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentrt.wire.json import as_str
+
 __all__ = ["TERMINAL", "Event"]
 
 TERMINAL: frozenset[str] = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -24,13 +26,12 @@ class Event:
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
-        self.type: str = raw.get("type") or ""
+        self.type: str = as_str(raw.get("type"))
 
     @property
     def delta(self) -> str:
         """The piece of text, arguments or code that a delta event adds; empty for all other events."""
-        delta = self.raw.get("delta")
-        return delta if isinstance(delta, str) else ""
+        return as_str(self.raw.get("delta"))
 
     @property
     def output_index(self) -> int | None:

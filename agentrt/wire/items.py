@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from agentrt.wire.json import as_dict, as_list, dump
+from agentrt.wire.json import as_dict, as_list, as_str, dump
 
-__all__ = ["CALLS", "HOSTED_CALLS", "CallKind", "FunctionCall", "Item", "Message", "item_view"]
+__all__ = ["CALLS", "CLIENT_CALLS", "HOSTED_CALLS", "CallKind", "FunctionCall", "Item", "Message", "item_view"]
 
 
 class Item:
@@ -30,7 +30,7 @@ class Item:
     @property
     def type(self) -> str:
         """The item's type; a message may come without one."""
-        return self.raw.get("type") or ("message" if "role" in self.raw else "")
+        return _type(self.raw)
 
     @property
     def id(self) -> str | None:
@@ -93,12 +93,12 @@ class FunctionCall(Item):
     @property
     def name(self) -> str:
         """The tool's name as the model wrote it."""
-        return self.raw.get("name") or ""
+        return as_str(self.raw.get("name"))
 
     @property
     def call_id(self) -> str:
         """The key that the output must carry."""
-        return self.raw.get("call_id") or ""
+        return as_str(self.raw.get("call_id"))
 
     @property
     def arguments(self) -> Any:
@@ -119,7 +119,7 @@ class CallKind(NamedTuple):
 
     def answer(self, call: Mapping[str, Any], output: str) -> dict[str, Any]:
         """Make the item that answers ``call``. A ``caller`` is copied, as programmatic tool calling demands."""
-        item = {"type": self.output_type, self.key: call.get(self.key) or "", "output": output}
+        item = {"type": self.output_type, self.key: as_str(call.get(self.key)), "output": output}
         if call.get("caller") is not None:
             item["caller"] = call["caller"]
         return item
@@ -133,9 +133,25 @@ HOSTED_CALLS: frozenset[str] = frozenset(
 )
 """Calls that the server ran by itself; they count towards ``max_tool_calls``."""
 
+CLIENT_CALLS: Mapping[str, str] = MappingProxyType(
+    {
+        "apply_patch_call": "apply_patch_call_output",
+        "computer_call": "computer_call_output",
+        "custom_tool_call": "custom_tool_call_output",
+        "local_shell_call": "local_shell_call_output",
+        "mcp_approval_request": "mcp_approval_response",
+        "shell_call": "shell_call_output",
+    }
+)
+"""Calls that a client owes an answer to, but that no tool of this version can give: type of call, type of answer."""
+
 _VIEWS: Mapping[str, type[Item]] = {"message": Message, "function_call": FunctionCall}
 
 
 def item_view(raw: dict[str, Any]) -> Item:
     """Give the view that fits the item's type; an unknown type gets the plain `Item`."""
-    return _VIEWS.get(raw.get("type") or ("message" if "role" in raw else ""), Item)(raw)
+    return _VIEWS.get(_type(raw), Item)(raw)
+
+
+def _type(raw: Mapping[str, Any]) -> str:
+    return as_str(raw.get("type")) or ("message" if "role" in raw else "")

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import pydantic_core
 
-__all__ = ["as_dict", "as_list", "dump", "is_dict", "is_list", "parse"]
+__all__ = ["as_dict", "as_list", "as_str", "dump", "is_dict", "is_list", "parse"]
 
 
 def parse(data: bytes | bytearray | str) -> Any:
@@ -39,6 +39,11 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
 def as_dict(value: object) -> dict[str, Any]:
     """Give the value where it is an object, and an empty one where it is missing, null, or something else."""
     return value if is_dict(value) else {}
+
+
+def as_str(value: object) -> str:
+    """Give the value where it is a string, and an empty one otherwise."""
+    return value if isinstance(value, str) else ""
 
 
 def as_list(value: object) -> list[Any]:

@@ -18,9 +18,7 @@ class RequestSettings(TypedDict, total=False):
     Each has the name, type and meaning of the Responses API's reference; ``docs/cometapi.md`` lists all of them.
     """
 
-    background: bool
     context_management: list[dict[str, Any]]
-    conversation: str | dict[str, Any]
     include: list[str]
     max_output_tokens: int
     metadata: dict[str, str]

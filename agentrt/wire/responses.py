@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from agentrt.wire.items import Item, Message, item_view
-from agentrt.wire.json import as_dict, as_list
+from agentrt.wire.json import as_dict, as_list, as_str
 
 __all__ = ["Response", "Usage"]
 
@@ -78,7 +78,7 @@ class Response:
     @property
     def status(self) -> str:
         """``completed``, ``incomplete``, ``failed``, ``in_progress``, ``queued`` or ``cancelled``."""
-        return self.raw.get("status") or "completed"
+        return as_str(self.raw.get("status")) or ("failed" if self.raw.get("error") else "completed")
 
     @property
     def text(self) -> str:
@@ -98,7 +98,8 @@ class Response:
     @property
     def error(self) -> dict[str, Any] | None:
         """``code`` and ``message`` of a failed response."""
-        return self.raw.get("error")
+        told = self.raw.get("error")
+        return {"code": None, "message": told} if isinstance(told, str) else as_dict(told) or None
 
     @property
     def incomplete_reason(self) -> str | None:

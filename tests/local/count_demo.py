@@ -2,7 +2,7 @@
 
 A run counts if its only call is the right one and the tool's value stands in the answer. Each question is asked once
 per seed, with the real tools on real files; then once more with tools that return another value, which must change the
-answer. Run it with ``python tests/local/count_demo.py [SEEDS]``; ``docs/local.md`` holds the figures.
+answer. Run it with ``python tests/local/count_demo.py [SEEDS [TEMPERATURE…]]``; ``docs/local.md`` holds the figures.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def questions(values: Callable[[str, int], str]) -> dict[str, tuple[str, str, st
     return asked
 
 
-async def main(seeds: int) -> None:
+async def main(seeds: int, temperatures: tuple[float, ...]) -> None:
     real = questions(lambda _, value: str(value))
     switched = questions(lambda name, _: "424242" if name == "calculator" else "5151")
-    for temperature in (0.2, 0.7):
+    for temperature in temperatures:
         await count(seeds, temperature, real, [calculator, count_lines])
     print("with other results:")
     await count(seeds, 0.2, switched, [other_calculator, other_count])
@@ -79,4 +79,5 @@ if __name__ == "__main__":
         for name, lines in FILES.items():
             Path(folder, name).write_text("line\n" * lines)
         os.chdir(folder)
-        anyio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 30)
+        given = sys.argv[1:]
+        anyio.run(main, int(given[0]) if given else 30, tuple(map(float, given[1:])) or (0.2, 0.7))

@@ -30,6 +30,7 @@ def test_a_small_model_is_made_to_call_then_to_answer():
     assert names(first.schema) == ["a", "b"]
     then = build_prompt({"input": [USER, CALL, OUTPUT], "tools": TOOLS}, decides=False)
     assert (then.calls, then.schema) == (False, None)
+    assert then.grammar.startswith("root ::=")
     assert [message["role"] for message in then.messages] == ["system", "user", "assistant", "user"]
     assert then.messages[2]["content"] == '{"name": "a", "arguments": {"x": "1"}}'
     assert then.messages[3]["content"] == "a returned: one"
@@ -56,7 +57,7 @@ def test_a_forced_choice_is_forced(choice, expected):
 
 
 def test_no_tools_or_none_wanted_is_free_text():
-    assert build_prompt({"input": "hi"}, decides=False) == ([{"role": "user", "content": "hi"}], None, False)
+    assert build_prompt({"input": "hi"}, decides=False) == ([{"role": "user", "content": "hi"}], None, False, None)
     assert build_prompt({"input": "hi", "tools": TOOLS, "tool_choice": "none"}, decides=False).schema is None
 
 
