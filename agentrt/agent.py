@@ -210,7 +210,7 @@ def _items(given: Input) -> list[Item]:
     for item in given:
         if isinstance(item, Item):
             items.append(item)
-        elif isinstance(item, Mapping):
+        elif isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             items.append(item_view(dict(item)))
         else:
             raise _bad_input(item)
