@@ -41,7 +41,7 @@ EXAMPLES = [
     *_example(4, "Calculate 90 * 11.", calculator, '{"expression": "90 * 11"}', "990", "90 * 11 is 990."),
 ]
 """Earlier turns of the conversation, with other numbers and files. A model of 135 M parameters needs to see how it is
-done; without them it picks the right tool about half the time. Larger models get the bare question."""
+done; without them it often picks the wrong one. Larger models get the bare question."""
 
 
 def pick_file(folder: Path) -> str | None:
