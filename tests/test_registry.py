@@ -2,6 +2,7 @@ import dataclasses
 import enum
 import functools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -576,6 +577,30 @@ def test_a_hung_sync_tool_does_not_keep_the_interpreter():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
     assert "did not finish" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_has_threads_and_a_portal_of_its_own():
+    script = (
+        "import os, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # 3.12 warns of fork beside threads: that is the point
+        "from agentrt import Agent, Client, tool\n"
+        "from agentrt.testing import ResponsesServer, call, calls, say\n"
+        "@tool\n"
+        "def add(a: int) -> int:\n"
+        "    return a + 1\n"
+        "def model(request):\n"
+        "    return calls(call('add', a=1)) if len(request['input']) == 1 else say(request['input'][-1]['output'])\n"
+        "with ResponsesServer(model) as server:\n"
+        "    agent = Agent('m', tools=[add], client=Client(base_url=server.url))\n"
+        "    assert agent.run_sync('go').text == '2'\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        os._exit(0 if agent.run_sync('go').text == '2' else 1)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_idle_threads_end_and_new_ones_come(monkeypatch):
