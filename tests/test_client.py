@@ -398,6 +398,13 @@ async def test_an_address_that_no_request_can_go_to():
             await client.create(model="m", input="hi")
 
 
+async def test_create_does_not_quietly_drop_a_wish_to_stream(serve, client_of):
+    server = serve(say("never"))
+    with pytest.raises(UsageError, match=r"use stream\(\)"):
+        await ask(client_of(server), stream=True)
+    assert server.requests == []
+
+
 def test_an_address_that_is_none():
     with pytest.raises(UsageError, match="without user or password"):
         Client(base_url="http://user:secret@127.0.0.1/v1")

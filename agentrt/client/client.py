@@ -99,7 +99,9 @@ class Client:
             WireError: The answer is not a response.
             UsageError: A parameter can't be sent.
         """
-        body = encode_request({**params, "stream": False} if params.get("stream") else params)
+        if params.get("stream"):
+            raise UsageError("create() waits for the whole response; use stream() for its events")
+        body = encode_request(params)
         key = str(uuid.uuid4())
 
         async def once() -> Response:
