@@ -1,57 +1,270 @@
-"""What goes out: the settings of a request, and its bytes."""
+"""What goes out: the parameters of a request, what is wrong with them for every provider, and their bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from agentrt.errors import UsageError
 from agentrt.wire.items import Item
-from agentrt.wire.json import as_list, dump
+from agentrt.wire.json import as_dict, as_list, dump, is_dict
 
-__all__ = ["RequestSettings", "encode_request"]
+if TYPE_CHECKING:
+    from agentrt.wire import params
+
+__all__ = ["LOGPROBS", "RANGES", "RequestParams", "RequestSettings", "check_request", "encode_request"]
 
 
 class RequestSettings(TypedDict, total=False):
     """Parameters of ``POST /responses`` that an agent passes on as they are.
 
-    Each has the name, type and meaning of the Responses API's reference; ``docs/cometapi.md`` lists all of them.
+    Names, types and meanings are those of the Responses API (openai 3.54's types); ``frequency_penalty`` and
+    ``presence_penalty`` are Open Responses'. Local checks refuse what is an error for every provider.
     """
 
-    context_management: list[dict[str, Any]]
-    include: list[str]
+    access_programs: params.AccessPrograms
+    """Restricted programs to run under; 403 where the organisation isn't authorised."""
+    background: bool
+    """Answer later: the response comes queued and is polled, or streamed and resumed. Needs ``store``."""
+    background_options: params.BackgroundOptions
+    """``completion_window``: ``soonest``, or ``2h`` and ``8h``, which need ``background`` and no stream."""
+    context_management: list[params.ContextManagement]
+    """Compaction on the server, from ``compact_threshold`` tokens on."""
+    conversation: str | params.Conversation
+    """The conversation to go on with; not together with ``previous_response_id``."""
+    frequency_penalty: float
+    """-2 to 2; Open Responses."""
+    image: params.ImageConfig
+    """``context_compression`` of images in the context."""
+    include: Sequence[params.Include | str]
+    """More to send back, such as ``web_search_call.action.sources``."""
     max_output_tokens: int
+    """Tokens at most, reasoning included; hit, the response is ``incomplete``. OpenAI takes 16 or more."""
     metadata: dict[str, str]
+    """Up to 16 pairs; keys of up to 64 characters, values of up to 512."""
+    moderation: params.Moderation
+    """Moderation of input and output: scored or blocked."""
+    presence_penalty: float
+    """-2 to 2; Open Responses."""
     previous_response_id: str
-    prompt: dict[str, Any]
+    """The response to go on from; its instructions are not carried over."""
+    prompt: params.PromptTemplate
+    """A prompt template of the provider's, by id, with its variables."""
     prompt_cache_key: str
+    """Requests with one key are routed to one cache."""
+    prompt_cache_options: params.PromptCacheOptions
+    """``mode``, ``ttl`` and more of the prompt cache."""
     prompt_cache_retention: Literal["in-memory", "in_memory", "24h"]
-    reasoning: dict[str, Any]
+    """How long cached prefixes stay; CometAPI's page writes ``in-memory``, OpenAI's types ``in_memory``."""
+    reasoning: params.ReasoningConfig
+    """``effort`` and ``summary`` of reasoning models."""
     safety_identifier: str
+    """A hashed id of your end user, 64 characters at most to be safe everywhere (OpenAI: 128)."""
     service_tier: str
+    """``auto``, ``default``, ``flex``, ``priority``, …; the response tells the one that was used."""
     store: bool
-    stream_options: dict[str, Any]
+    """Keep the response on the server; its default is true."""
+    stream_options: params.StreamOptions
+    """``include_obfuscation``: false saves bandwidth. Only with a stream."""
     temperature: float
-    text: dict[str, Any]
-    tool_choice: str | dict[str, Any]
+    """0 to 2."""
+    text: params.TextConfig
+    """``format`` (text, json_object, json_schema) and ``verbosity``."""
+    tool_choice: params.ToolChoice
+    """``auto``, ``none``, ``required``, or one tool, or ``allowed_tools``."""
     top_logprobs: int
+    """0 to 20; needs ``message.output_text.logprobs`` in ``include``."""
     top_p: float
+    """0 to 1."""
     truncation: Literal["auto", "disabled"]
+    """What happens when the context is too long: drop the oldest items, or refuse."""
     user: str
+    """Deprecated: ``safety_identifier`` and ``prompt_cache_key``."""
     extra_body: Mapping[str, Any]
+    """Laid over the body, unchecked: what is newer than agentrt, or one provider's own."""
+    extra_headers: Mapping[str, str]
+    """Headers for this request, over the client's own."""
+    timeout: float
+    """Seconds for the whole answer, its retries included, instead of the client's."""
+
+
+class RequestParams(RequestSettings, total=False):
+    """All parameters of ``POST /responses``, as ``Client.create`` and ``Client.stream`` take them."""
+
+    input: str | Sequence[Any]
+    """A text, or items and parts: dicts, `Item` views, texts, `Image`, `File`, `Audio`."""
+    instructions: str
+    """What the model is told before anything else."""
+    max_tool_calls: int
+    """Hosted calls at most, 1 or more; what goes beyond is ignored by the server, not refused."""
+    model: str | Sequence[str]
+    """The model's name; of a list, the next one is asked when the first stays unavailable."""
+    parallel_tool_calls: bool
+    """Whether the model may ask for several calls at once."""
+    stream: bool
+    """Set by `Client.stream`."""
+    tools: Iterable[params.ToolParam | Mapping[str, Any]]
+    """Definitions of tools."""
+
+
+_NOT_IN_BODY = ("extra_body", "extra_headers", "timeout")
+_MAX_INPUT_CHARS = 10_485_760  # Open Responses 2026-04-24, CreateResponseBody.input
+_MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
+_MAX_SAFETY_IDENTIFIER = 128
+_FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+LOGPROBS = "message.output_text.logprobs"
+"""The ``include`` value that ``top_logprobs`` needs."""
+
+_BOOLEANS = ("background", "parallel_tool_calls", "store", "stream")
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    "frequency_penalty": (-2, 2),
+    "max_output_tokens": (1, math.inf),
+    "max_tool_calls": (1, math.inf),
+    "presence_penalty": (-2, 2),
+    "temperature": (0, 2),
+    "top_logprobs": (0, 20),
+    "top_p": (0, 1),
+}
+"""The widest range that any provider takes; a provider's profile may have a narrower one."""
+
+
+def check_request(params: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]] = RANGES) -> None:
+    """Refuse what no provider takes, before it is sent.
+
+    Args:
+        params: The request's parameters; None counts as left out.
+        ranges: Lowest and highest values by name; those that are missing fall back to `RANGES`.
+
+    Raises:
+        UsageError: A parameter is unknown, out of range, or doesn't go with another; the message says what to change.
+    """
+    for name, value in params.items():
+        if name not in _NAMES:
+            raise _unknown(name)
+        if value is not None:
+            if name in RANGES:
+                _check_range(name, value, ranges.get(name, RANGES[name]))
+            elif name in _BOOLEANS and not isinstance(value, bool):
+                raise UsageError(f"{name} must be true or false, but is {value!r}")
+            if name in _CHECKS:
+                _CHECKS[name](value, params)
+
+
+def _check_range(name: str, value: Any, allowed: tuple[float, float]) -> None:
+    low, high = allowed
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        span = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+        raise UsageError(f"{name} must be a number {span}, but is {value!r}")
+
+
+def _unknown(name: str) -> UsageError:
+    import difflib  # noqa: PLC0415 - only a slip needs it
+
+    near = difflib.get_close_matches(name, RequestParams.__annotations__, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(
+        f"the Responses API has no parameter {name!r}; {meant}What is newer than agentrt, or one provider's own, "
+        f"goes into extra_body={{{name!r}: …}}"
+    )
+
+
+def _check_metadata(value: Any, _: Mapping[str, Any]) -> None:
+    if not is_dict(value) or len(value) > _MAX_PAIRS:
+        raise UsageError(f"metadata must be a dict of at most {_MAX_PAIRS} pairs; join or leave out some")
+    for key, text in value.items():
+        if len(key) > _MAX_KEY:
+            raise UsageError(f"metadata: the key {key!r} has {len(key)} characters, {_MAX_KEY} are allowed; shorten it")
+        if not isinstance(text, str) or len(text) > _MAX_VALUE:
+            raise UsageError(f"metadata: the value of {key!r} must be a text of at most {_MAX_VALUE} characters")
+
+
+def _check_conversation(_: Any, params: Mapping[str, Any]) -> None:
+    if params.get("previous_response_id") is not None:
+        raise UsageError("conversation and previous_response_id exclude each other; leave one of them out")
+
+
+def _check_stream_options(_: Any, params: Mapping[str, Any]) -> None:
+    if not params.get("stream"):
+        raise UsageError("stream_options go with a stream only; leave them out, or use stream()")
+
+
+def _check_background_options(value: Any, params: Mapping[str, Any]) -> None:
+    window = as_dict(value).get("completion_window")
+    if window not in (None, "soonest") and (not params.get("background") or params.get("stream")):
+        raise UsageError(f"completion_window {window!r} needs background=True and no stream")
+
+
+def _check_text(value: Any, _: Mapping[str, Any]) -> None:
+    form = as_dict(as_dict(value).get("format"))
+    if form.get("type") != "json_schema":
+        return
+    if not _FORMAT_NAME.fullmatch(str(form.get("name"))):
+        raise UsageError("text.format needs a name of 1 to 64 letters, digits, '_' and '-' beside its schema")
+    if not is_dict(form.get("schema")):
+        raise UsageError("text.format of type json_schema needs a schema: a JSON schema as a dict")
+
+
+def _check_truncation(value: Any, _: Mapping[str, Any]) -> None:
+    if value not in ("auto", "disabled"):
+        raise UsageError(f"truncation must be 'auto' or 'disabled', but is {value!r}")
+
+
+def _check_safety_identifier(value: Any, _: Mapping[str, Any]) -> None:
+    if not isinstance(value, str) or len(value) > _MAX_SAFETY_IDENTIFIER:
+        raise UsageError(f"safety_identifier must be a text of at most {_MAX_SAFETY_IDENTIFIER} characters; hash it")
+
+
+def _check_input(value: Any, _: Mapping[str, Any]) -> None:
+    if isinstance(value, str) and len(value) > _MAX_INPUT_CHARS:
+        raise UsageError(f"input has {len(value)} characters, {_MAX_INPUT_CHARS} are allowed; split it, or send a file")
+
+
+def _check_include(value: Any, _: Mapping[str, Any]) -> None:
+    if isinstance(value, str):
+        raise UsageError(f"include must be a list, such as include=[{value!r}]")
+
+
+def _check_logprobs(value: Any, params: Mapping[str, Any]) -> None:
+    if value and LOGPROBS not in (params.get("include") or ()):
+        raise UsageError(f"top_logprobs needs include=[{LOGPROBS!r}], or nothing of it comes back")
+
+
+def _check_background(value: Any, params: Mapping[str, Any]) -> None:
+    if value and params.get("store") is False:
+        raise UsageError("background needs the response to be stored; leave store out, or set it to true")
+
+
+_NAMES = frozenset(RequestParams.__annotations__)
+_CHECKS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
+    "background": _check_background,
+    "background_options": _check_background_options,
+    "conversation": _check_conversation,
+    "include": _check_include,
+    "input": _check_input,
+    "metadata": _check_metadata,
+    "safety_identifier": _check_safety_identifier,
+    "stream_options": _check_stream_options,
+    "text": _check_text,
+    "top_logprobs": _check_logprobs,
+    "truncation": _check_truncation,
+}
 
 
 def encode_request(params: Mapping[str, Any]) -> bytes:
     """Write the body of a request.
 
     Args:
-        params: The request's parameters. ``input`` may hold `Item` views beside dicts; their bytes are written once
-            and reused. ``extra_body`` is laid over the rest, unchecked. Parameters that are None are left out.
+        params: The request's parameters. ``input`` may hold `Item` views and parts beside dicts; an item's bytes are
+            written once and reused. ``extra_body`` is laid over the rest, unchecked. Parameters that are None are left
+            out.
 
     Raises:
         UsageError: A parameter is not a JSON value.
     """
-    fields = {name: value for name, value in params.items() if value is not None and name != "extra_body"}
+    fields = {name: value for name, value in params.items() if value is not None and name not in _NOT_IN_BODY}
     fields.update(params.get("extra_body") or {})
     try:
         return b"{" + b",".join(dump(name) + b":" + _encode(value) for name, value in fields.items()) + b"}"
