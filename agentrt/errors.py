@@ -11,6 +11,7 @@
     │   │   ├── AuthenticationError    401, 403
     │   │   └── RateLimitError         429
     │   └── WireError              an answer that is not the Responses API
+    │       └── IncompleteStreamError  a stream without its end
     ├── ResponseFailedError        the model's: a response with status "failed"
     ├── LocalModelError            the embedded model's: its weights or its engine
     └── ToolError                  a tool's: the text is for the model to read
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentrtError",
     "AuthenticationError",
+    "IncompleteStreamError",
     "LocalModelError",
     "MissingExtraError",
     "RateLimitError",
@@ -63,6 +65,12 @@ class MissingExtraError(UsageError):
 class ServerError(AgentrtError):
     """The server, or the way to it, is at fault."""
 
+    request_id: str | None = None
+    """The server's ``x-request-id``, for its support; None where no answer came."""
+
+    client_request_id: str | None = None
+    """The ``x-client-request-id`` that the request was sent with, the same for all its tries."""
+
 
 class UnreachableError(ServerError):
     """No complete answer came: the connection was refused, cut, or silent for too long."""
@@ -75,7 +83,6 @@ class StatusError(ServerError):
         message: What happened and what to do about it.
         status: The HTTP status.
         code: The error's ``code`` or, where that is missing, its ``type``, as the server sent it.
-        request_id: The server's ``x-request-id``, for its support.
         retry_after: Seconds that the server asked to wait.
         retryable: Whether the same request may go through later.
         param: The parameter that the server complained of.
@@ -88,7 +95,6 @@ class StatusError(ServerError):
         *,
         status: int,
         code: str | None = None,
-        request_id: str | None = None,
         retry_after: float | None = None,
         retryable: bool = False,
         param: str | None = None,
@@ -97,7 +103,6 @@ class StatusError(ServerError):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.request_id = request_id
         self.retry_after = retry_after
         self.retryable = retryable
         self.param = param
@@ -114,6 +119,10 @@ class RateLimitError(StatusError):
 
 class WireError(ServerError):
     """What came is not the Responses API: HTML, broken JSON, a stream without an end, something too big."""
+
+
+class IncompleteStreamError(WireError):
+    """A stream ended without ``response.completed``, ``.incomplete`` or ``.failed``: nothing in it counts."""
 
 
 class ResponseFailedError(AgentrtError):

@@ -111,7 +111,7 @@ def test_an_answer_carries_the_key_and_the_caller():
 def test_missing_usage_is_zero():
     assert Usage.read(None) == Usage(0, 0, 0, 0)
     assert Usage.read({"input_tokens": 3, "output_tokens": None, "input_tokens_details": None}).total_tokens == 3
-    assert Usage(1, 2, 3, 4).plus(Usage(1, 1, 1, 1)) == Usage(2, 3, 4, 5)
+    assert Usage(1, 2, 3, 4, 5).plus(Usage(1, 1, 1, 1, 1)) == Usage(2, 3, 4, 5, 6)
 
 
 def test_a_response_with_almost_nothing():
@@ -121,7 +121,7 @@ def test_a_response_with_almost_nothing():
 
 
 def test_a_response_with_all_kinds_of_items():
-    response = Response(resource(REASONING, message_item("m", "hi"), CALL, REFUSAL, "junk"), request_id="req_1")
+    response = Response(resource(REASONING, message_item("m", "hi"), CALL, REFUSAL, "junk"), {"x-request-id": "req_1"})
     assert [item.type for item in response.items] == ["reasoning", "message", "function_call", "message"]
     assert response.text == "hi"
     assert response.refusal == "No, I can't."

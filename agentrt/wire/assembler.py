@@ -95,6 +95,11 @@ class Assembler:
         return True
 
     @property
+    def last_number(self) -> int | None:
+        """The highest sequence number so far: a background response goes on after it."""
+        return self._order.last
+
+    @property
     def response(self) -> dict[str, Any]:
         """The response as it stands: whole when `ended`, else what has come so far."""
         self._join()
@@ -267,7 +272,7 @@ class _Order:
     """Watches the sequence numbers: what came before is dropped, what is missing is remembered."""
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self.last: int | None = None
         self._missing: set[int] = set()
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
         self._numbered = True
@@ -280,13 +285,13 @@ class _Order:
 
     def accept(self, number: object, raw: dict[str, Any]) -> bool:
         """Take note of an event's number; False for a repeated event."""
-        last = self._last
+        last = self.last
         if self._numbered and isinstance(number, int):
             if last is None or number == last + 1:
-                self._last = number
+                self.last = number
             elif number > last:
                 self._missing.update(range(last + 1, min(number, last + _MAX_GAP)))
-                self._last = number
+                self.last = number
             elif raw in self._recent:
                 return False
             elif number in self._missing:

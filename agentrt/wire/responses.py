@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from agentrt.errors import WireError
 from agentrt.wire.items import Item, Message, item_view
-from agentrt.wire.json import as_dict, as_list, as_str
+from agentrt.wire.json import as_dict, as_list, as_str, parse
 
-__all__ = ["Response", "Usage"]
+__all__ = ["RateLimits", "Response", "Usage"]
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Usage(NamedTuple):
@@ -18,12 +27,14 @@ class Usage(NamedTuple):
         output_tokens: Tokens written, reasoning included.
         cached_tokens: The part of the input that came from the prompt cache.
         reasoning_tokens: The part of the output that was reasoning.
+        cache_write_tokens: The part of the input that was written to the prompt cache.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -38,11 +49,13 @@ class Usage(NamedTuple):
     def read(cls, raw: object) -> Usage:
         """Read a ``usage`` object as the wire has it; None and missing details count as zero."""
         usage = as_dict(raw)
+        details = as_dict(usage.get("input_tokens_details"))
         return cls(
             _count(usage.get("input_tokens")),
             _count(usage.get("output_tokens")),
-            _count(as_dict(usage.get("input_tokens_details")).get("cached_tokens")),
+            _count(details.get("cached_tokens")),
             _count(as_dict(usage.get("output_tokens_details")).get("reasoning_tokens")),
+            _count(details.get("cache_write_tokens")),
         )
 
 
@@ -50,25 +63,73 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
+class RateLimits(NamedTuple):
+    """What the server's ``x-ratelimit-…`` headers tell; None for what it doesn't tell, or tells as -1 (Azure).
+
+    Attributes:
+        limit_requests: Requests allowed per window.
+        remaining_requests: Requests left of it.
+        reset_requests: Seconds until it begins anew.
+        limit_tokens: Tokens allowed per window.
+        remaining_tokens: Tokens left of it.
+        reset_tokens: Seconds until it begins anew.
+    """
+
+    limit_requests: float | None = None
+    remaining_requests: float | None = None
+    reset_requests: float | None = None
+    limit_tokens: float | None = None
+    remaining_tokens: float | None = None
+    reset_tokens: float | None = None
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str]) -> RateLimits:
+        """Read them from a response's headers."""
+        names = (f"x-ratelimit-{what}" for what in cls._fields)
+        return cls(*(_amount(headers.get(name.replace("_", "-"), "")) for name in names))
+
+
+def _amount(text: str) -> float | None:
+    """Read a number, or a duration such as ``6m0s`` or ``12ms``, in seconds."""
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
 class Response:
     """One response, read-only: the same whether it came as JSON or was folded from a stream.
 
     Args:
         raw: The response object as the wire has it.
-        request_id: The server's ``x-request-id`` header, for its support.
+        headers: The headers of the HTTP response that it came with, their names in lower case.
     """
 
-    __slots__ = ("items", "raw", "request_id")
+    __slots__ = ("headers", "items", "raw")
 
-    def __init__(self, raw: dict[str, Any], *, request_id: str | None = None) -> None:
+    def __init__(self, raw: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS) -> None:
         self.raw = raw
-        self.request_id = request_id
+        self.headers = headers
         self.items: list[Item] = [item_view(item) for item in map(as_dict, as_list(raw.get("output"))) if item]
 
     @property
     def id(self) -> str | None:
         """The server's id of the response."""
         return self.raw.get("id")
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's ``x-request-id``, for its support."""
+        return self.headers.get("x-request-id")
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """What the server's headers tell of its limits."""
+        return RateLimits.read(self.headers)
 
     @property
     def model(self) -> str | None:
@@ -84,6 +145,26 @@ class Response:
     def text(self) -> str:
         """All text of all messages, joined; computed, as the wire has no such field."""
         return "".join(item.text for item in self.items if isinstance(item, Message))
+
+    @property
+    def parsed(self) -> Any:
+        """The JSON value of a structured answer (``text={"format": …}``), from the final answer only.
+
+        None where there is no answer to parse: the model refused, called a tool, or was cut off.
+
+        Raises:
+            WireError: The answer is not JSON, as happens with servers that ignore ``text.format``.
+        """
+        answer = "".join(i.text for i in self.items if isinstance(i, Message) and i.phase != "commentary")
+        if not answer or self.status != "completed":
+            return None
+        try:
+            return parse(answer)
+        except ValueError as error:
+            raise WireError(
+                f"the answer is not JSON ({error}): {answer[:200]!r}; ask for text={{'format': …}}, and if it was "
+                "asked for, the provider ignores it"
+            ) from error
 
     @property
     def refusal(self) -> str | None:

@@ -1,0 +1,295 @@
+"""The other endpoints: stored responses, counting and compacting, conversations, files that a tool made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from agentrt.client.transport import LEAVE_SECONDS, MAX_BODY_BYTES, read_body, read_chunks, translated
+from agentrt.errors import UnreachableError, UsageError, WireError
+from agentrt.wire.items import Item, item_view
+from agentrt.wire.json import as_dict, as_list, as_str, parse
+from agentrt.wire.parts import input_items
+from agentrt.wire.responses import Response
+
+if TYPE_CHECKING:
+    from agentrt.client.client import PreparedRequest
+    from agentrt.client.http import Opened
+    from agentrt.client.transport import Clock
+
+__all__ = ["Conversation", "Conversations", "Endpoints", "quoted"]
+
+T = TypeVar("T")
+_WAITING = ("queued", "in_progress")
+_MAX_PAGE = 100
+_MAX_ITEMS = 20
+_FIRST_POLL, _LAST_POLL = 0.5, 5.0
+
+
+class Endpoints:
+    """What a client does beside creating responses. ``client.conversations`` holds what concerns conversations."""
+
+    async def retrieve(self, response_id: str, *, include: Sequence[str] = ()) -> Response:
+        """Fetch a stored response: ``GET /responses/{id}``.
+
+        Args:
+            response_id: Its id.
+            include: More to send back, as in a request.
+
+        Raises:
+            StatusError: 404 where it isn't stored.
+        """
+        query = {"include[]": list(include)} if include else None
+        raw, headers = await self._ask("GET", f"/responses/{quoted(response_id)}", query=query)
+        return Response(raw, headers)
+
+    async def wait(self, response: Response | str, *, timeout: float | None = None) -> Response:  # noqa: ASYNC109 - a deadline with a message
+        """Poll a background response until it is over: any status but ``queued`` and ``in_progress``.
+
+        Args:
+            response: The response, or its id.
+            timeout: Seconds to wait at most; None for no bound.
+
+        Raises:
+            UnreachableError: It is not over in time; it goes on, and can be waited for again.
+        """
+        found = response if isinstance(response, Response) else await self.retrieve(response)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_POLL
+        while found.status in _WAITING:
+            if found.id is None:
+                raise UsageError("the response has no id, so it can't be polled; create it with background=True")
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise UnreachableError(
+                    f"the response {found.id} is still {found.status} after {timeout:g} seconds; it goes on: wait again"
+                )
+            await anyio.sleep(pause)
+            pause = min(pause * 1.5, _LAST_POLL)
+            found = await self.retrieve(found.id)
+        return found
+
+    async def cancel(self, response_id: str) -> Response:
+        """Cancel a background response: ``POST /responses/{id}/cancel``. Again is harmless; gives what it came to."""
+        raw, headers = await self._ask("POST", f"/responses/{quoted(response_id)}/cancel")
+        return Response(raw, headers)
+
+    async def delete(self, response_id: str) -> None:
+        """Delete a stored response: ``DELETE /responses/{id}``."""
+        await self._ask("DELETE", f"/responses/{quoted(response_id)}")
+
+    def input_items(
+        self, response_id: str, *, after: str | None = None, order: str = "desc", include: Sequence[str] = ()
+    ) -> AsyncGenerator[Item, None]:
+        """Iterate over what a stored response was given: ``GET /responses/{id}/input_items``, page by page.
+
+        Args:
+            response_id: Its id.
+            after: The id of an item to begin after.
+            order: ``desc``, the API's own default, or ``asc``.
+            include: More to send back, as in a request.
+        """
+        return self._pages(f"/responses/{quoted(response_id)}/input_items", after, order, include)
+
+    async def compact(self, **params: Any) -> Response:
+        """Shorten a context: ``POST /responses/compact``.
+
+        Args:
+            **params: ``model``, and ``input`` or ``previous_response_id``; also ``instructions``, ``prompt_cache_key``.
+
+        Returns:
+            Its ``items``, user messages and one compaction, stand for the context from now on.
+        """
+        raw, headers = await self._ask("POST", "/responses/compact", _with_items(params))
+        return Response(raw, headers)
+
+    async def input_tokens(self, **params: Any) -> int:
+        """Count what a request would cost to read: ``POST /responses/input_tokens``.
+
+        Args:
+            **params: Parameters of `Client.create`.
+        """
+        raw, _ = await self._ask("POST", "/responses/input_tokens", _with_items(params))
+        count: Any = raw.get("input_tokens")
+        if not isinstance(count, int):
+            raise WireError(f"the server counted no input_tokens: {raw!r:.200}")
+        return count
+
+    async def container_file(self, container_id: str, file_id: str, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """Fetch a file that the code interpreter made: ``GET /containers/{id}/files/{id}/content``.
+
+        Args:
+            container_id: From the citation that names the file.
+            file_id: From the same citation.
+            max_bytes: Size at most, in bytes.
+        """
+        path = f"/containers/{quoted(container_id)}/files/{quoted(file_id)}/content"
+        return bytes((await self._fetch(self._request("GET", path), max_bytes))[0])
+
+    @property
+    def conversations(self) -> Conversations:
+        """What concerns conversations."""
+        return Conversations(self)
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """Send a request and give its answer, a JSON object, with the headers."""
+        content, headers = await self._fetch(self._request(method, path, body, query), MAX_BODY_BYTES)
+        if not content and method == "DELETE":
+            return {}, headers
+        try:
+            answer: Any = parse(content)
+        except ValueError as error:
+            raise WireError(
+                f"{method} {path} was answered with what is not JSON ({error}): {bytes(content[:200])!r}. "
+                "Check that the provider has this endpoint."
+            ) from error
+        return as_dict(answer), headers
+
+    async def _fetch(self, request: PreparedRequest, limit: int) -> tuple[bytearray, Mapping[str, str]]:
+        async def once(request: PreparedRequest, clock: Clock) -> tuple[bytearray, Mapping[str, str]]:
+            opened = await self._open(request, clock)
+            try:
+                with translated(request.url, clock):
+                    async with aclosing(read_chunks(opened.sent, opened.sender, clock)) as chunks:
+                        return await read_body(chunks, limit), opened.sent.headers
+            finally:
+                with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+                    await opened.sent.aclose()
+
+        return await self._retrying(request, once)
+
+    async def _pages(
+        self, path: str, after: str | None, order: str, include: Sequence[str]
+    ) -> AsyncGenerator[Item, None]:
+        while True:
+            query = {"limit": _MAX_PAGE, "order": order, "after": after, "include[]": list(include) or None}
+            page, _ = await self._ask("GET", path, query={k: v for k, v in query.items() if v is not None})
+            data = [as_dict(item) for item in as_list(page.get("data"))]
+            for item in data:
+                yield item_view(item)
+            last = as_str(page.get("last_id")) or (as_str(data[-1].get("id")) if data else "")
+            if page.get("has_more") is not True or not last or last == after:
+                return
+            after = last
+
+    if TYPE_CHECKING:  # Client's own
+
+        def _request(
+            self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+        ) -> PreparedRequest: ...
+        async def _open(self, request: PreparedRequest, clock: Clock) -> Opened: ...
+        async def _retrying(
+            self, request: PreparedRequest, once: Callable[[PreparedRequest, Clock], Awaitable[T]]
+        ) -> T: ...
+
+
+class Conversation:
+    """A conversation on the server, read-only.
+
+    Args:
+        raw: The object as the wire has it.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.raw = raw
+
+    @property
+    def id(self) -> str:
+        """Its id, for ``conversation=``."""
+        return as_str(self.raw.get("id"))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The pairs that it was created or updated with."""
+        return as_dict(self.raw.get("metadata"))
+
+    def __repr__(self) -> str:
+        """Show the raw dict."""
+        return f"Conversation({self.raw!r})"
+
+
+class Conversations:
+    """``client.conversations``: conversations and their items.
+
+    Args:
+        client: The client that asks.
+    """
+
+    def __init__(self, client: Endpoints) -> None:
+        self._client = client
+
+    async def create(self, *, items: Sequence[Any] = (), metadata: Mapping[str, str] | None = None) -> Conversation:
+        """Begin a conversation: ``POST /conversations``.
+
+        Args:
+            items: Up to 20 items to begin with, as ``input`` takes them.
+            metadata: Pairs to keep with it.
+        """
+        body = {"items": _few(items) if items else None, "metadata": metadata}
+        return Conversation(await self._tell("POST", "/conversations", body))
+
+    async def retrieve(self, conversation_id: str) -> Conversation:
+        """Fetch a conversation: ``GET /conversations/{id}``."""
+        return Conversation(await self._tell("GET", f"/conversations/{quoted(conversation_id)}"))
+
+    async def update(self, conversation_id: str, *, metadata: Mapping[str, str]) -> Conversation:
+        """Replace its metadata: ``POST /conversations/{id}``."""
+        return Conversation(
+            await self._tell("POST", f"/conversations/{quoted(conversation_id)}", {"metadata": metadata})
+        )
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete a conversation; its items stay: ``DELETE /conversations/{id}``."""
+        await self._tell("DELETE", f"/conversations/{quoted(conversation_id)}")
+
+    def items(
+        self, conversation_id: str, *, after: str | None = None, order: str = "desc", include: Sequence[str] = ()
+    ) -> AsyncGenerator[Item, None]:
+        """Iterate over its items, page by page. The arguments are those of `Client.input_items`."""
+        path = f"/conversations/{quoted(conversation_id)}/items"
+        return self._client._pages(path, after, order, include)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    async def add_items(self, conversation_id: str, items: Sequence[Any]) -> list[Item]:
+        """Append up to 20 items and give them as the server keeps them, with their ids."""
+        path = f"/conversations/{quoted(conversation_id)}/items"
+        added = await self._tell("POST", path, {"items": _few(items)})
+        return [item_view(as_dict(item)) for item in as_list(added.get("data"))]
+
+    async def item(self, conversation_id: str, item_id: str) -> Item:
+        """Fetch one item."""
+        path = f"/conversations/{quoted(conversation_id)}/items/{quoted(item_id)}"
+        return item_view(await self._tell("GET", path))
+
+    async def delete_item(self, conversation_id: str, item_id: str) -> None:
+        """Delete one item."""
+        await self._tell("DELETE", f"/conversations/{quoted(conversation_id)}/items/{quoted(item_id)}")
+
+    async def _tell(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer, _ = await self._client._ask(method, path, body)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        return answer
+
+
+def _few(items: Sequence[Any]) -> list[Item]:
+    if len(items) > _MAX_ITEMS:
+        raise UsageError(f"the API takes {_MAX_ITEMS} items at once, these are {len(items)}; add them in parts")
+    return input_items(items)
+
+
+def _with_items(params: dict[str, Any]) -> dict[str, Any]:
+    given = params.get("input")
+    return {**params, "input": input_items(given)} if isinstance(given, list) else params
+
+
+def quoted(part: str) -> str:
+    from urllib.parse import quote  # noqa: PLC0415 - loaded by httpx2 already
+
+    if not part:
+        raise UsageError("an id is empty; pass the id of a stored response, conversation or item")
+    return quote(part, safe="")

@@ -1,0 +1,282 @@
+"""The way to the server: one seam, `Sender`, with clocks, and foreign exceptions that become ours.
+
+By default it is ``pool.py``. With a proxy in the environment, or with a client of the user's, it is that client.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import anyio
+import anyio.lowlevel
+import httpx2
+
+from agentrt.errors import AgentrtError, UnreachableError, UsageError, WireError
+from agentrt.local import open_transport
+
+if TYPE_CHECKING:
+    import httpx
+
+    HTTPClient = httpx2.AsyncClient | httpx.AsyncClient
+
+__all__ = [
+    "LEAVE_SECONDS",
+    "MAX_BODY_BYTES",
+    "Clock",
+    "Sender",
+    "SenderPerLoop",
+    "Sent",
+    "Timeouts",
+    "read_body",
+    "read_chunks",
+    "translated",
+]
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Upper bound for a whole body, decompressed. A response with four large images in base64 is about 20 MiB."""
+
+LEAVE_SECONDS = 2.0
+"""Seconds that giving a connection back may take; then it is dropped."""
+
+_PIECE = 1024 * 1024
+
+
+class Timeouts:
+    """Seconds: for opening a connection, without an event, and for the whole answer."""
+
+    __slots__ = ("connect", "idle", "whole")
+
+    def __init__(self, connect: float, idle: float, whole: float) -> None:
+        self.connect = connect
+        self.idle = idle
+        self.whole = whole
+
+
+class Clock:
+    """The clocks of one request: silence between events, and the deadline of the whole.
+
+    Args:
+        timeouts: How long each may take.
+        deadline: When the whole must be over, on `time.monotonic`.
+    """
+
+    __slots__ = ("_quiet_until", "deadline", "timeouts")
+
+    def __init__(self, timeouts: Timeouts, deadline: float = math.inf) -> None:
+        self.timeouts = timeouts
+        self.deadline = deadline
+        self._quiet_until = math.inf
+
+    def start_listening(self) -> None:
+        """An event, or the beginning of a stream: silence is counted from here on."""
+        self._quiet_until = time.monotonic() + self.timeouts.idle
+
+    def left(self) -> float:
+        """Count the seconds until the first of the clocks rings."""
+        return max(0.0, min(self.deadline, self._quiet_until) - time.monotonic())
+
+    def error(self, where: str) -> UnreachableError:
+        """Make the error for the clock that rang."""
+        if time.monotonic() >= self.deadline:
+            return UnreachableError(
+                f"{where} gave no whole answer within {self.timeouts.whole:g} seconds; raise timeout=, or ask for less"
+            )
+        return UnreachableError(
+            f"{where} sent no event for {self.timeouts.idle:g} seconds, only keep-alives or nothing; try again, or "
+            "raise idle_timeout="
+        )
+
+
+class Sent(Protocol):
+    """What httpx2's and httpx's responses have in common, as far as it is used."""
+
+    status_code: int
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def reason_phrase(self) -> str: ...
+    @property
+    def stream(self) -> Any: ...
+    async def aclose(self) -> None: ...
+
+
+class Sender:
+    """Sends requests through a client of httpx2's or httpx's; each wait has the clock's end.
+
+    Args:
+        client: The client.
+        own: Whether it is ours to close.
+    """
+
+    clocked = False
+    """Whether reading the body needs no watch, as the sockets themselves know the clock."""
+
+    def __init__(self, client: HTTPClient, *, own: bool) -> None:
+        self._client: Any = client
+        self._own = own
+
+    async def send(
+        self, method: str, url: httpx2.URL, headers: Mapping[str, str], content: bytes | None, clock: Clock
+    ) -> Sent:
+        """Send a request; gives its response once the headers have come, the body unread."""
+        timeout = (clock.timeouts.connect, None, None, None)
+        request = self._client.build_request(
+            method, str(url), headers=dict(headers), content=content, timeout=timeout
+        )
+        with anyio.move_on_after(clock.left()):
+            response: Sent = await self._client.send(request, stream=True)
+            return response
+        raise clock.error(str(url))
+
+    async def aclose(self) -> None:
+        """Close what is ours."""
+        if self._own:
+            await self._client.aclose()
+
+
+class SenderPerLoop:
+    """Keeps one sender per event loop, as connections belong to the loop that opened them.
+
+    Args:
+        base_url: Where requests go; a ``local://`` address gets the embedded model's transport.
+        given: The user's own client, which stays the user's to close.
+    """
+
+    def __init__(self, base_url: str, given: HTTPClient | None) -> None:
+        self._url = httpx2.URL(base_url)
+        self._given = None if given is None else Sender(given, own=False)
+        self._opened: anyio.lowlevel.RunVar[Sender | None] = anyio.lowlevel.RunVar("agentrt", None)
+
+    def get(self) -> Sender:
+        """Give the sender of the running event loop."""
+        if self._given is not None:
+            return self._given
+        sender = self._opened.get()
+        if sender is None:
+            sender = _open(self._url)
+            self._opened.set(sender)
+        return sender
+
+    async def aclose(self) -> None:
+        """Close the sender of the running event loop; the next request opens a new one."""
+        sender = self._opened.get()
+        if sender is not None:
+            self._opened.set(None)
+            with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+                await sender.aclose()
+
+
+def _open(url: httpx2.URL) -> Sender:
+    if url.scheme == "local":
+        return Sender(httpx2.AsyncClient(transport=open_transport(str(url))), own=True)
+    if url.scheme not in ("http", "https"):
+        raise UsageError(f"base_url must begin with http:// or https://, but is {str(url)!r}")
+    if _has_proxy(url):
+        return Sender(httpx2.AsyncClient(limits=httpx2.Limits(max_connections=None)), own=True)
+    from agentrt.client.pool import PoolSender  # noqa: PLC0415 - it stands on `Sender`
+
+    return PoolSender(url)
+
+
+def _has_proxy(url: httpx2.URL) -> bool:
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - only the first request needs it
+
+    proxies = getproxies()
+    return bool(proxies.get(url.scheme) or proxies.get("all")) and not proxy_bypass(url.host)
+
+
+@contextmanager
+def translated(url: object, clock: Clock) -> Generator[None, None, None]:
+    """Turn the exceptions of httpx2, httpx and httpcore2 into `UnreachableError`."""
+    try:
+        yield
+    except AgentrtError:
+        raise
+    except Exception as error:
+        if not isinstance(error, _foreign()):
+            raise
+        name = type(error).__name__
+        if name in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
+            raise UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key") from error
+        if name.endswith("Timeout") and clock.left() == 0:
+            raise clock.error(str(url)) from error
+        raise UnreachableError(
+            f"no complete answer from {url}: {name} {error}".rstrip()
+            + ". Check the address, the network, and that the server is running."
+        ) from error
+
+
+def _foreign() -> tuple[type[Exception], ...]:
+    other: Any = sys.modules.get("httpx")
+    core: Any = sys.modules.get("httpcore2")
+    errors: tuple[type[Exception], ...] = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL)
+    if other is not None:
+        errors = (*errors, other.HTTPError, other.StreamError, other.InvalidURL)
+    if core is not None:
+        errors = (*errors, core.TimeoutException, core.NetworkError, core.ProtocolError, core.UnsupportedProtocol)
+    return errors
+
+
+async def read_chunks(sent: Sent, sender: Sender, clock: Clock) -> AsyncGenerator[bytes, None]:
+    """Read a response's body, decoded in bounded pieces, while the clock goes.
+
+    httpx 0.28 decodes a chunk whole, which makes 67 MB of a bomb's 64 kB (measured), so neither library decodes here.
+    """
+    unpacker = _unpacker(sent.headers.get("content-encoding", "identity").strip().lower())
+    async with aclosing(cast("AsyncGenerator[bytes, None]", sent.stream.__aiter__())) as chunks:
+        while True:
+            chunk: bytes | None = None
+            if sender.clocked:
+                chunk = await anext(chunks, None)
+            else:
+                with anyio.move_on_after(clock.left()) as scope:
+                    chunk = await anext(chunks, None)
+                if scope.cancelled_caught:
+                    raise clock.error("the server")
+            if chunk is None:
+                return
+            if unpacker is None:
+                yield chunk
+            else:
+                for piece in _unpacked(unpacker, chunk):
+                    yield piece
+
+
+async def read_body(chunks: AsyncIterator[bytes], limit: int = MAX_BODY_BYTES) -> bytearray:
+    """Read a body to its end.
+
+    Raises:
+        WireError: It has more than ``limit`` bytes.
+    """
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit:
+            raise WireError(f"the server's answer has more than {limit} bytes; ask for less at once")
+    return body
+
+
+def _unpacker(encoding: str) -> Any:
+    if encoding in ("", "identity"):
+        return None
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        import zlib  # noqa: PLC0415 - we ask for identity
+
+        return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
+    raise WireError(f"the server sent content-encoding {encoding!r}, though none was asked for; check proxies")
+
+
+def _unpacked(unpacker: Any, chunk: bytes) -> Iterator[bytes]:
+    while chunk:
+        try:
+            piece: bytes = unpacker.decompress(chunk, _PIECE)
+        except Exception as error:
+            raise WireError(f"the server's answer can't be decompressed: {error}") from error
+        chunk = unpacker.unconsumed_tail
+        yield piece
