@@ -6,39 +6,49 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import anyio.lowlevel
 from typing_extensions import Unpack
 
-from agentrt.client import Client
+from agentrt.client import Client, PreparedRequest
+from agentrt.core.history import next_request
 from agentrt.core.limits import Limits
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState, Thread
+from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
 from agentrt.drivers.local import Plan, Run
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
-from agentrt.wire.items import Item, item_view
-from agentrt.wire.requests import RequestSettings
+from agentrt.wire.items import Item
+from agentrt.wire.parts import Input, input_items
+from agentrt.wire.requests import LOGPROBS, RequestSettings
+
+if TYPE_CHECKING:
+    from agentrt.builtin import BuiltinTool
 
 __all__ = ["Agent", "Input", "ToolLike"]
 
-Input = str | Sequence[Item | Mapping[str, Any]]
-ToolLike = Callable[..., Any] | Tool[..., Any] | Registry | Mapping[str, Any]
+ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
 
 
 class Agent:
     """A model with instructions and tools. It keeps no state of its runs: they may be concurrent.
 
     Args:
-        model: The model's name, as the provider knows it.
+        model: The model's name, as the provider knows it; of a list, the next one is asked when the first stays
+            unavailable.
         name: The agent's own name, for events and logs.
         instructions: What the model is told before anything else.
-        tools: Functions, `Tool` objects, registries; a dict is sent as it is, for tools that the server runs.
+        tools: Functions, `Tool` objects, registries, and tools that the provider runs: `agentrt.builtin`, or a dict,
+            which is sent as it is.
         limits: What each run may use.
         parallel_tool_calls: Whether the model may ask for several calls at once; they then run at once, up to 64.
             False is sent as false, and what comes all the same is run one after another.
         max_tool_calls: The same as ``Limits(max_tool_calls=…)``.
+        history: What each request carries. ``replay``: the whole history, which works with every provider;
+            ``response``: only what is new, on top of ``previous_response_id``; ``conversation``: only what is new, into
+            a conversation on the server (``conversation=`` names one). Both fall back to replaying when the server has
+            lost what the run made.
         client: The client to use; default one of the agent's own, made from the environment when it is first needed.
         **settings: More parameters of the request, by the Responses API's names: ``temperature``, ``reasoning``, …
 
@@ -48,7 +58,7 @@ class Agent:
 
     def __init__(
         self,
-        model: str,
+        model: str | Sequence[str],
         *,
         name: str = "agent",
         instructions: str | None = None,
@@ -56,6 +66,7 @@ class Agent:
         limits: Limits | None = None,
         parallel_tool_calls: bool = True,
         max_tool_calls: int | None = None,
+        history: History = "replay",
         client: Client | None = None,
         **settings: Unpack[RequestSettings],
     ) -> None:
@@ -65,34 +76,57 @@ class Agent:
         self.name = name
         self.registry = Registry()
         hosted: list[Mapping[str, Any]] = []
+        include = list(settings.get("include") or ())
         for entry in tools:
             if isinstance(entry, Registry):
                 for member in entry:
                     self.registry.add(member)
             elif callable(entry):
                 self.registry.add(entry)
-            elif isinstance(entry, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            elif isinstance(entry, Mapping):
                 hosted.append(entry)
+            elif hasattr(entry, "definition") and hasattr(entry, "include"):
+                hosted.append(entry.definition())
+                include.extend(value for value in entry.include if value not in include)
             else:
                 raise UsageError(f"a tool is a function, a Tool, a Registry or a dict, but tools= has {entry!r}")
         for setting in settings:
             if setting not in RequestSettings.__annotations__:
                 raise UsageError(
                     f"an agent has no setting {setting!r}; what is newer than agentrt goes into extra_body={{…}}, and "
-                    "background, conversation and stream go to Client.create"
+                    "stream is agent.stream(…)"
                 )
+        if settings.get("top_logprobs") and LOGPROBS not in include:
+            include.append(LOGPROBS)
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
         definitions = [*self.registry.definitions(), *hosted]
+        self._hosted = bool(hosted)
         self._fixed: dict[str, Any] = {"model": model, "instructions": instructions, **settings}
+        if include:
+            self._fixed["include"] = include
         if definitions:
             self._fixed["tools"] = definitions
+        self.history: History = history
+        self._anchor = self._take_anchor()
         self._client = client
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
-        self._refused: set[str] = set()
+
+    def _take_anchor(self) -> str | None:
+        """Take what the settings say of an anchor out of them: from then on a run's thread knows it."""
+        if self.history not in ("replay", "response", "conversation"):
+            raise UsageError(f"history must be 'replay', 'response' or 'conversation', but is {self.history!r}")
+        if self._fixed.get("conversation") is not None and self.history != "conversation":
+            raise UsageError("conversation= needs history='conversation', so that only what is new is sent into it")
+        if self.history == "replay":
+            return None
+        if self._fixed.get("store") is False:
+            raise UsageError(f"history={self.history!r} needs the server to store; leave store=False out")
+        given = self._fixed.pop("previous_response_id" if self.history == "response" else "conversation", None)
+        return given["id"] if isinstance(given, Mapping) else given
 
     async def run(
         self,
@@ -152,6 +186,20 @@ class Agent:
         """
         return self._start(input, after, limits, run_id, streaming=True)
 
+    def prepare(self, input: Input, *, after: Result | Sequence[Item] = ()) -> PreparedRequest:
+        """Give the first request that `run` would send, without sending it.
+
+        Args:
+            input: As for `run`.
+            after: As for `run`.
+        """
+        thread = self._thread(input, after)
+        client = self._client or Client()
+        last = Meter().is_last_turn(self.limits)
+        left = self.limits.max_tool_calls
+        params = next_request(thread, last=last, max_tool_calls=left, fixed=self._fixed, refused=client.refused)
+        return client.prepare(**params)
+
     def _start(
         self,
         input: Input,
@@ -161,12 +209,22 @@ class Agent:
         *,
         streaming: bool,
     ) -> Run:
-        before = after.state.threads[MAIN].items if isinstance(after, Result) else tuple(after)
-        items = (*before, *_items(input))
-        thread = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls)
-        state = RunState(run_id=run_id or uuid.uuid4().hex, limits=limits or self.limits, threads={MAIN: thread})
-        plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, self._refused)
+        threads = {MAIN: self._thread(input, after)}
+        state = RunState(run_id=run_id or uuid.uuid4().hex, limits=limits or self.limits, threads=threads)
+        plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, self._hosted)
         return Run(plan, state, streaming=streaming)
+
+    def _thread(self, input: Input, after: Result | Sequence[Item]) -> Thread:
+        """Make the thread that a run begins with: what is new, on top of what came before."""
+        new = input_items(input)
+        earlier = after.state.threads[MAIN] if isinstance(after, Result) else Thread(items=tuple(after))
+        items = (*earlier.items, *new)
+        begun = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls, history=self.history)
+        if self.history == "replay":
+            return begun
+        if earlier.history == self.history and earlier.anchor is not None:
+            return evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
+        return evolve(begun, anchor=self._anchor, outside=self._anchor is not None)
 
     def _acquire(self) -> Client:
         if self._client is not None:
@@ -197,25 +255,3 @@ class Agent:
     def __repr__(self) -> str:
         """Show the name, the model and the tools."""
         return f"Agent({self.name!r}, model={self.model!r}, tools={[tool.name for tool in self.registry]})"
-
-
-def _items(given: Input) -> list[Item]:
-    if isinstance(given, str):
-        return [item_view({"type": "message", "role": "user", "content": given})]
-    if not isinstance(given, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise _bad_input(given)
-    if not given:
-        raise UsageError("there is nothing to run on: input is empty; pass a text or at least one item")
-    items: list[Item] = []
-    for item in given:
-        if isinstance(item, Item):
-            items.append(item)
-        elif isinstance(item, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            items.append(item_view(dict(item)))
-        else:
-            raise _bad_input(item)
-    return items
-
-
-def _bad_input(given: object) -> UsageError:
-    return UsageError(f"input must be a text or a list of items (dicts), not {type(given).__name__}")

@@ -6,7 +6,8 @@
     ├── UsageError                 yours: an argument, a setting, a missing key
     │   └── MissingExtraError      yours: an optional part is not installed
     ├── ServerError                the server's, or the way to it
-    │   ├── UnreachableError       no answer: refused, cut off, too slow
+    │   ├── UnreachableError       no answer: refused, cut off, silent
+    │   │   └── DeadlineError          no whole answer within the time that was given
     │   ├── StatusError            an HTTP status of 400 or more
     │   │   ├── AuthenticationError    401, 403
     │   │   └── RateLimitError         429
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentrtError",
     "AuthenticationError",
+    "DeadlineError",
     "IncompleteStreamError",
     "LocalModelError",
     "MissingExtraError",
@@ -74,6 +76,10 @@ class ServerError(AgentrtError):
 
 class UnreachableError(ServerError):
     """No complete answer came: the connection was refused, cut, or silent for too long."""
+
+
+class DeadlineError(UnreachableError):
+    """The whole answer, with all its retries, took longer than ``timeout``."""
 
 
 class StatusError(ServerError):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from agentrt.core.state import MAIN
 
-__all__ = ["RunEvent", "TextDelta", "ToolFinished", "ToolStarted", "TurnStarted"]
+__all__ = ["RunEvent", "TextDelta", "ToolFinished", "ToolStarted", "TurnRestarted", "TurnStarted"]
 
 
 class TurnStarted(NamedTuple):
@@ -26,6 +26,20 @@ class TurnStarted(NamedTuple):
     type: Literal["turn.started"] = "turn.started"
 
 
+class TurnRestarted(NamedTuple):
+    """The reply broke off and is asked for again: what this turn has said so far counts no more.
+
+    Attributes:
+        turn: Its number, from 1.
+        reason: What broke it.
+    """
+
+    turn: int
+    reason: str
+    thread: str = MAIN
+    type: Literal["turn.restarted"] = "turn.restarted"
+
+
 class TextDelta(NamedTuple):
     """The model wrote a piece of text."""
 
@@ -35,18 +49,20 @@ class TextDelta(NamedTuple):
 
 
 class ToolStarted(NamedTuple):
-    """A call is about to run.
+    """A call is about to run, here or on the server.
 
     Attributes:
-        call_id: The call's id.
-        name: The tool's name.
+        call_id: The call's id; of a hosted call the item's.
+        name: The tool's name; of a hosted call its type, such as ``web_search``.
         arguments: The arguments as the model wrote them.
+        hosted: Whether the provider runs it.
     """
 
     call_id: str
     name: str
     arguments: str
     thread: str = MAIN
+    hosted: bool = False
     type: Literal["tool.started"] = "tool.started"
 
 
@@ -54,11 +70,12 @@ class ToolFinished(NamedTuple):
     """A call has its output.
 
     Attributes:
-        call_id: The call's id.
-        name: The tool's name.
-        output: What the model gets to read.
+        call_id: The call's id; of a hosted call the item's.
+        name: The tool's name; of a hosted call its type, such as ``web_search``.
+        output: What the model gets to read; of a hosted call what of it was sent along.
         failed: Whether that is an error.
-        seconds: How long the tool took.
+        seconds: How long the tool took, as far as it could be watched.
+        hosted: Whether the provider ran it.
     """
 
     call_id: str
@@ -67,7 +84,8 @@ class ToolFinished(NamedTuple):
     failed: bool
     seconds: float
     thread: str = MAIN
+    hosted: bool = False
     type: Literal["tool.finished"] = "tool.finished"
 
 
-RunEvent = TurnStarted | TextDelta | ToolStarted | ToolFinished
+RunEvent = TurnStarted | TurnRestarted | TextDelta | ToolStarted | ToolFinished

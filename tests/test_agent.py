@@ -253,7 +253,10 @@ async def test_a_call_that_agentrt_cannot_answer_is_said(serve, agent_of):
         ({"tools": "ab"}, "must be a list"),
         ({"tools": add}, "must be a list"),
         ({"temprature": 1}, "no setting 'temprature'"),
-        ({"background": True}, "Client.create"),
+        ({"stream": True}, "agent.stream"),
+        ({"conversation": "conv_1"}, "needs history='conversation'"),
+        ({"history": "chat"}, "must be 'replay', 'response' or 'conversation'"),
+        ({"history": "response", "store": False}, "needs the server to store"),
     ],
 )
 def test_mistakes_at_an_agents_making(options, message):

@@ -263,14 +263,9 @@ def test_what_is_no_state_is_refused(text):
 
 
 def request(**more):
-    options = {
-        "turn": 1,
-        "last": False,
-        "max_tool_calls": None,
-        "parallel": True,
-        "fixed": {"model": "m", "tools": [{}]},
-    }
-    return next_request([USER], **{**options, **more})
+    options = {"last": False, "max_tool_calls": None, "fixed": {"model": "m", "tools": [{}]}}
+    thread = {name: more.pop(name) for name in list(more) if name in Thread.__dataclass_fields__ and name != "last"}
+    return next_request(Thread(**{"items": (USER,), "turn": 1, **thread}), **{**options, **more})
 
 
 def test_what_an_agent_adds_to_a_request():
@@ -295,6 +290,9 @@ def test_what_the_user_wrote_stays():
         "input": [USER],
         "parallel_tool_calls": True,
     }
+    assert request(fixed=mine)["include"] == ["x", "reasoning.encrypted_content"]
+    assert request(fixed={"include": ["reasoning.encrypted_content"]})["include"] == ["reasoning.encrypted_content"]
+    assert request(fixed={"background": True})["store"] is True
 
 
 def test_a_forced_choice_is_made_once_and_the_last_turn_is_without_calls():

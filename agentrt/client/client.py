@@ -127,6 +127,11 @@ class Client(Endpoints):
         """Tries after the first one."""
         return self._max_retries
 
+    @property
+    def timeout(self) -> float:
+        """Seconds for a whole answer."""
+        return self._timeouts.whole
+
     def prepare(self, **params: Unpack[RequestParams]) -> PreparedRequest:
         """Give the request that `create` would send, without sending it.
 
@@ -158,9 +163,7 @@ class Client(Endpoints):
 
         async def once(request: PreparedRequest, clock: Clock) -> Response:
             async with ResponseStream(lambda: self._open(request, clock)) as stream:
-                async for _ in stream:
-                    pass
-                return stream.response
+                return await stream.whole()
 
         return await self._of_first_available(self._prepare(cast("dict[str, Any]", params)), once)
 
@@ -213,7 +216,8 @@ class Client(Endpoints):
         if is_list(given) and not all(isinstance(item, Item) for item in given):
             params["input"] = input_items(given)
         check_request(params, self._ranges)
-        self._warn_about(params)
+        if self._endpoint.profile.unsupported:
+            self._warn_about(params)
         models: Any = params.get("model")
         if isinstance(models, str) or not isinstance(models, Sequence):
             models = (models,)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UnreachableError
+from agentrt.errors import DeadlineError, IncompleteStreamError, ServerError, StatusError, UnreachableError
 
 __all__ = ["MAX_WAIT", "backoff", "retry_after", "should_retry", "unavailable", "wait_before"]
 
@@ -89,7 +89,9 @@ def wait_before(error: ServerError, attempt: int, *, tries: int, left: float, ra
         left: Seconds until the deadline of them all.
         random: A number from 0 to 1.
     """
-    if attempt >= tries or not isinstance(error, UnreachableError | StatusError | IncompleteStreamError):
+    if attempt >= tries or isinstance(error, DeadlineError):
+        return None
+    if not isinstance(error, UnreachableError | StatusError | IncompleteStreamError):
         return None
     wait = backoff(attempt, random)
     if isinstance(error, StatusError):

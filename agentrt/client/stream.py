@@ -81,6 +81,8 @@ class ResponseStream:
         """
         while not self._ready:
             if self._response is not None:
+                if self._assembler is None and not self._drained:  # it came as JSON, which is one event: the last
+                    self._ready.append(Event({"type": f"response.{self._response.status}", "response": self._response.raw}))
                 await self._drain()
                 if not self._ready:
                     raise StopAsyncIteration
@@ -89,6 +91,14 @@ class ResponseStream:
             else:
                 await self._read(self._opened)
         return self._ready.popleft()
+
+    async def whole(self) -> Response:
+        """Read to the end and give the response; raises what reading the events raises."""
+        while self._response is None:
+            assert self._opened is not None
+            await self._read(self._opened)
+        await self._drain()
+        return self._response
 
     @property
     def response(self) -> Response:
@@ -158,9 +168,7 @@ class ResponseStream:
             )
         if response.get("error") and not response.get("status"):
             response = {"output": list[Any](), **response, "status": "failed"}
-        self._ready.append(Event({"type": f"response.{response.get('status') or 'completed'}", "response": response}))
         self._response = Response(response, opened.sent.headers)
-        self._drained = True
 
     async def _read_events(
         self, chunks: AsyncGenerator[bytes, None], opened: Opened, assembler: Assembler
@@ -193,9 +201,9 @@ class ResponseStream:
 
         What else comes, or a cut, changes nothing about a response that is whole.
         """
-        if self._drained or not (self._opened and self._chunks and self._response and self._assembler):
+        drained, self._drained = self._drained, True
+        if drained or not (self._opened and self._chunks and self._response and self._assembler):
             return
-        self._drained = True
         seconds = _GRACE_SECONDS.get(self._response.status, _DRAIN_SECONDS)
         with (
             anyio.move_on_after(seconds),

@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import httpx2
 
-from agentrt.errors import AgentrtError, UnreachableError, UsageError, WireError
+from agentrt.errors import AgentrtError, DeadlineError, UnreachableError, UsageError, WireError
 from agentrt.local import open_transport
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Clock:
     def error(self, where: str) -> UnreachableError:
         """Make the error for the clock that rang."""
         if time.monotonic() >= self.deadline:
-            return UnreachableError(
+            return DeadlineError(
                 f"{where} gave no whole answer within {self.timeouts.whole:g} seconds; raise timeout=, or ask for less"
             )
         return UnreachableError(

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentrt.wire.items import CALLS, CLIENT_CALLS, Item
+from agentrt.wire.items import CALLS, CLIENT_CALLS, Item, item_view
 from agentrt.wire.json import as_str
 
-__all__ = ["ADDED", "Reply", "answer_all", "failure", "next_request", "read_reply", "unanswerable"]
+if TYPE_CHECKING:
+    from agentrt.core.state import Thread
+
+__all__ = [
+    "ADDED",
+    "ENCRYPTED",
+    "Reply",
+    "answer_all",
+    "failure",
+    "next_request",
+    "read_reply",
+    "unanswerable",
+    "without_reasoning",
+]
 
 ADDED = ("store", "include", "parallel_tool_calls", "max_tool_calls")
 """What an agent adds to a request by itself, and may leave out again where a provider refuses it."""
 
+ENCRYPTED = "reasoning.encrypted_content"
+"""The ``include`` value without which reasoning can't be replayed."""
+
+_LINKED = ("function_call", "custom_tool_call", "message")
 _FREE_CHOICES = ("auto", "none")
 
 
@@ -83,36 +101,55 @@ def answer_all(
     return (*items, *answers)
 
 
+def without_reasoning(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Leave out reasoning that the server can't read, and the ids of the items that it belonged to.
+
+    An item whose id the server knows is refused "without its required 'reasoning' item" (vercel/ai #7099).
+    """
+    kept: list[Item] = []
+    dropped = False
+    for item in items:
+        if item.type == "reasoning":
+            dropped = True
+        elif dropped and item.type in _LINKED and item.id is not None:
+            kept.append(item_view({name: value for name, value in item.raw.items() if name != "id"}))
+        else:
+            kept.append(item)
+    return tuple(kept)
+
+
 def next_request(
-    items: Sequence[Item],
+    thread: Thread,
     *,
-    turn: int,
     last: bool,
     max_tool_calls: int | None,
-    parallel: bool,
     fixed: Mapping[str, Any],
-    refused: frozenset[str] = frozenset(),
+    refused: AbstractSet[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Compose the parameters of a request that replays the history in full.
+    """Compose the parameters of a thread's next request.
 
     Args:
-        items: The history.
-        turn: The thread's turn, from 1.
+        thread: The conversation: its items, and what the server holds of them.
         last: Whether this request must be answered without calls.
         max_tool_calls: What remains of the run's calls.
-        parallel: Whether the model may ask for several calls at once.
         fixed: What the user chose: model, instructions, tools and settings. It is never dropped.
         refused: Names among `ADDED` that the provider refuses.
     """
-    params: dict[str, Any] = {**fixed, "input": list(items)}
-    added: dict[str, Any] = {"store": False, "include": ["reasoning.encrypted_content"]}
+    params: dict[str, Any] = {**fixed, "input": list(thread.items[thread.known :])}
+    added: dict[str, Any] = {"store": thread.history != "replay" or bool(fixed.get("background"))}
+    asked = fixed.get("include", ())
+    if "include" not in refused and ENCRYPTED not in asked:
+        params["include"] = [*asked, ENCRYPTED]
+    if thread.anchor is not None:
+        params["conversation" if thread.history == "conversation" else "previous_response_id"] = thread.anchor
     if fixed.get("tools"):
-        added["parallel_tool_calls"] = parallel
+        added["parallel_tool_calls"] = thread.parallel
         added["max_tool_calls"] = max_tool_calls
         choice = fixed.get("tool_choice")
         if last:
             params["tool_choice"] = "none"
-        elif turn > 1 and choice is not None and choice not in _FREE_CHOICES:
+        elif thread.turn > 1 and choice is not None and choice not in _FREE_CHOICES:
             # A forced choice was obeyed by the first turn; forced again it would loop for ever.
             params["tool_choice"] = "auto"
     return {name: value for name, value in added.items() if name not in params and name not in refused} | params
+

@@ -8,9 +8,9 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from agentrt.core.history import answer_all, failure, read_reply
+from agentrt.core.history import answer_all, failure, read_reply, without_reasoning
 from agentrt.core.limits import Limits
 from agentrt.core.state import MAIN, Phase, RunState, Status, Thread, evolve
 from agentrt.errors import UsageError
@@ -23,6 +23,7 @@ __all__ = [
     "Effect",
     "Event",
     "Finish",
+    "ModelFailed",
     "ModelReplied",
     "RunTool",
     "Start",
@@ -33,8 +34,13 @@ __all__ = [
 
 
 class Start(NamedTuple):
-    """The run begins with the items in the thread's history."""
+    """The run begins with the items in the thread's history.
 
+    Attributes:
+        anchor: The conversation that was made for the run, where it keeps its history in one.
+    """
+
+    anchor: str | None = None
     thread: str = MAIN
 
 
@@ -43,6 +49,19 @@ class ModelReplied(NamedTuple):
 
     turn: int
     response: Response
+    thread: str = MAIN
+
+
+class ModelFailed(NamedTuple):
+    """The request of this turn was refused for a reason that another form of the history mends.
+
+    Attributes:
+        reason: ``state_lost``: the server has no such response or conversation (any more);
+            ``unsupported``: it keeps none at all; ``reasoning_refused``: it can't read the reasoning items.
+    """
+
+    turn: int
+    reason: Literal["state_lost", "unsupported", "reasoning_refused"]
     thread: str = MAIN
 
 
@@ -92,7 +111,7 @@ class Finish(NamedTuple):
     status: Status
 
 
-Event = Start | ModelReplied | ToolReturned | Stop
+Event = Start | ModelReplied | ModelFailed | ToolReturned | Stop
 Effect = CallModel | RunTool | Finish
 Step = tuple[RunState, list[Effect]]
 
@@ -126,18 +145,40 @@ def _ask(state: RunState, name: str, thread: Thread) -> Step:
     last = state.meter.is_last_turn(state.limits)
     meter = evolve(state.meter, turns=state.meter.turns + 1)
     thread = evolve(thread, phase="model", turn=thread.turn + 1, last=last, calls={}, outputs={})
-    effect = CallModel(thread.turn, last, state.meter.calls_left(state.limits) or None, name)
-    return _put(state, name, thread, meter=meter), [effect]
+    return _put(state, name, thread, meter=meter), [_request(state, name, thread)]
+
+
+def _request(state: RunState, name: str, thread: Thread) -> CallModel:
+    return CallModel(thread.turn, thread.last, state.meter.calls_left(state.limits) or None, name)
 
 
 def _begin(state: RunState, thread: Thread, event: Start) -> Step:
-    return _ask(state, event.thread, thread)
+    return _ask(state, event.thread, evolve(thread, anchor=event.anchor) if event.anchor else thread)
+
+
+def _failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
+    """Ask again in the same turn: with the whole history, or without the reasoning."""
+    _check_turn(thread, event.turn)
+    if event.reason == "reasoning_refused":
+        items = without_reasoning(thread.items)
+        given = len(without_reasoning(thread.items[: thread.given]))
+        thread = evolve(thread, items=items, given=given, known=0, anchor=None)
+    elif thread.outside:
+        raise UsageError("what came before this run's items is lost with the server's state, and can't be rebuilt")
+    else:
+        kept = thread.history == "response" and event.reason == "state_lost"
+        thread = evolve(thread, history="response" if kept else "replay", anchor=None, known=0)
+    return _put(state, event.thread, thread), [_request(state, event.thread, thread)]
+
+
+def _check_turn(thread: Thread, turn: int) -> None:
+    if turn != thread.turn:
+        raise UsageError(f"a reply to turn {turn} can't come in turn {thread.turn}")
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     response = event.response
-    if event.turn != thread.turn:
-        raise UsageError(f"a reply to turn {event.turn} can't come in turn {thread.turn}")
+    _check_turn(thread, event.turn)
     reply = read_reply(response.items)
     calls = reply.calls
     hosted = sum(item.type in HOSTED_CALLS for item in reply.kept)
@@ -149,6 +190,9 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     left = state.meter.calls_left(state.limits)
     state = evolve(state, meter=meter)
     thread = evolve(thread, items=(*thread.items, *reply.kept))
+    if thread.history != "replay":
+        anchor = response.id if thread.history == "response" else thread.anchor
+        thread = evolve(thread, anchor=anchor, known=len(thread.items) if anchor else 0)
     if response.status != "completed":
         items = answer_all(thread.items, calls, {}, f"the reply ended {response.status}, so its calls were not run")
         status: Status = "cancelled" if response.status == "cancelled" else "incomplete"
@@ -220,6 +264,7 @@ Handler = Callable[[RunState, Thread, Any], Step]
 LEGAL: Mapping[tuple[Phase, type[Event]], Handler] = {
     ("new", Start): _begin,
     ("model", ModelReplied): _replied,
+    ("model", ModelFailed): _failed,
     ("tools", ToolReturned): _returned,
     ("new", Stop): _stopped,
     ("model", Stop): _stopped,

@@ -16,14 +16,18 @@ from agentrt.wire.items import Item, item_view
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "Meter", "Phase", "RunState", "Status", "Thread", "evolve"]
+__all__ = ["MAIN", "History", "Meter", "Phase", "RunState", "Status", "Thread", "evolve"]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
 
-VERSIONS: Mapping[int, str] = {1: "items, open calls and outputs by thread; one meter for turns, calls and tokens"}
+VERSIONS: Mapping[int, str] = {
+    1: "items, open calls and outputs by thread; one meter for turns, calls and tokens",
+    2: "what the server holds of a thread: history, anchor, known, outside; cache_write_tokens",
+}
 """Every version of the JSON form, with what it brought."""
 
+History = Literal["replay", "response", "conversation"]
 Phase = Literal["new", "model", "tools", "done"]
 Status = Literal["completed", "limit", "refused", "incomplete", "cancelled"]
 T = TypeVar("T")
@@ -70,6 +74,10 @@ class Thread:
         turn: Its requests so far; calls are keyed by turn and position in ``output``.
         last: Whether the turn under way is the one that must answer.
         parallel: Whether the calls of a reply may run at once.
+        history: How the next request carries the history.
+        anchor: The response or conversation that holds what the server knows; None where it knows nothing.
+        known: How many of the items are in there.
+        outside: Whether the anchor also holds what came before the items, and so can't be rebuilt from them.
         calls: Calls of the last reply that still need an answer, by position, in order.
         outputs: Answers that have come, by position.
     """
@@ -80,6 +88,10 @@ class Thread:
     turn: int = 0
     last: bool = False
     parallel: bool = True
+    history: History = "replay"
+    anchor: str | None = None
+    known: int = 0
+    outside: bool = False
     calls: Mapping[int, Item] = field(default_factory=dict[int, Item])
     outputs: Mapping[int, Item] = field(default_factory=dict[int, Item])
 

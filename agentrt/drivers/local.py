@@ -7,26 +7,35 @@ rest, so that a consumer that is slow or leaves early is simply not asked for mo
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
 
-from agentrt.client import Client
+from agentrt.client import Client, ResponseStream
 from agentrt.core import loop
-from agentrt.core.history import ADDED, next_request, unanswerable
+from agentrt.core.history import next_request, unanswerable
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState
-from agentrt.errors import AgentrtError, ResponseFailedError, StatusError, UsageError
-from agentrt.events import RunEvent, TextDelta, ToolFinished, ToolStarted, TurnStarted
+from agentrt.core.state import MAIN, RunState, evolve
+from agentrt.drivers.hosted import HostedCalls
+from agentrt.errors import (
+    AgentrtError,
+    IncompleteStreamError,
+    ResponseFailedError,
+    ServerError,
+    StatusError,
+    UnreachableError,
+    UsageError,
+)
+from agentrt.events import RunEvent, TextDelta, ToolFinished, ToolStarted, TurnRestarted, TurnStarted
 from agentrt.registry import Tool
 from agentrt.registry.dispatch import MAX_PARALLEL, Crew, answer_call
+from agentrt.wire.events import Event
 from agentrt.wire.items import FunctionCall
 from agentrt.wire.responses import Response
 
@@ -36,7 +45,7 @@ T = TypeVar("T")
 logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS = 2.0
-_REFUSAL = re.compile(r"unsupported|not supported|unknown|unrecognized|unexpected|not permitted|not allowed|extra")
+_NO_ENDPOINT = (404, 405, 501)
 
 
 @dataclass(frozen=True)
@@ -48,18 +57,26 @@ class Plan:
         tools: The tools that run here, by name.
         fixed: The request's parameters that the user chose: model, instructions, tools and settings.
         release: Gives it back when the run is left.
-        refused: What the provider was seen to refuse of the parameters that agentrt adds; shared by an agent's runs.
+        hosted: Whether the provider runs tools of its own.
     """
 
     acquire: Callable[[], Client]
     tools: Mapping[str, Tool[..., Any]]
     fixed: Mapping[str, Any]
     release: Callable[[], Awaitable[None]]
-    refused: set[str] = field(default_factory=set[str])
+    hosted: bool = False
 
 
 class _CancelledByCaller(Exception):  # noqa: N818 - it never leaves this module
     pass
+
+
+class _BrokenReply(Exception):  # noqa: N818 - it never leaves this module
+    """A stream that had begun broke: nothing was run from it, so it can be asked for again."""
+
+    def __init__(self, error: ServerError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Run:
@@ -140,7 +157,7 @@ class Run:
             self._waiting.cancel()
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
-        event: loop.Event = loop.Start()
+        event: loop.Event = loop.Start(await self._begin_conversation())
         while self.state.status is None:
             self.state, effects = loop.step(self.state, event)
             try:
@@ -163,6 +180,20 @@ class Run:
             except _CancelledByCaller:
                 event = loop.Stop()
 
+    async def _begin_conversation(self) -> str | None:
+        """Make the conversation that the run keeps its history in, where it needs one."""
+        thread = self.state.threads[MAIN]
+        if thread.history != "conversation" or thread.anchor is not None:
+            return None
+        try:
+            return (await self._interruptible(self._client.conversations.create())).id
+        except StatusError as error:
+            if error.status not in _NO_ENDPOINT:
+                raise
+            logger.warning("the provider keeps no conversations; the history is replayed instead: %s", error)
+            self.state = evolve(self.state, threads={MAIN: evolve(thread, history="replay")})
+            return None
+
     async def _delivered(self) -> RunEvent | loop.ToolReturned:
         while not self._inbox:
             self._arrived = anyio.Event()
@@ -179,68 +210,92 @@ class Run:
 
     async def _ask(self, effect: loop.CallModel) -> AsyncGenerator[RunEvent | Response, None]:
         yield TurnStarted(effect.turn, effect.last, effect.thread)
-        thread = self.state.threads[effect.thread]
+        deadline = time.monotonic() + self._client.timeout
+        breaks = 0
         while True:
+            thread = self.state.threads[effect.thread]
             params = next_request(
-                thread.items,
-                turn=effect.turn,
+                thread,
                 last=effect.last,
                 max_tool_calls=effect.max_tool_calls,
-                parallel=thread.parallel,
                 fixed=self._plan.fixed,
-                refused=frozenset(self._plan.refused),
+                refused=self._client.refused,
             )
+            if breaks:
+                params["timeout"] = max(0.1, deadline - time.monotonic())
             try:
                 async with aclosing(self._reply(params, effect.thread)) as parts:
                     async for part in parts:
                         yield part
             except StatusError as error:
-                if not self._drop_refused(error, params):
+                if not self._mended(error, params, effect):
                     raise
+            except _BrokenReply as broken:
+                breaks += 1
+                wait = self._client.wait_before(broken.error, breaks, deadline - time.monotonic())
+                if wait is None:
+                    raise broken.error from None
+                logger.warning("the reply broke off and is asked for again in %.1f s: %s", wait, broken.error)
+                yield TurnRestarted(effect.turn, str(broken.error), effect.thread)
+                await self._interruptible(anyio.sleep(wait))
             else:
                 return
 
     async def _reply(self, params: dict[str, Any], thread: str) -> AsyncGenerator[RunEvent | Response, None]:
+        hosted = HostedCalls(thread) if self._plan.hosted else None
         if self._streaming:
             said = False
             stream = self._client.stream(**params)
             await self._interruptible(stream.__aenter__())
             async with aclosing(stream):
-                while (event := await self._interruptible(anext(stream, None))) is not None:
+                while (event := await self._next_event(stream)) is not None:
                     if event.type == "response.output_text.delta":
                         said = True
                         yield TextDelta(event.delta, thread)
+                    elif hosted is not None and event.type.startswith("response.output_item."):
+                        for part in hosted.told(event):
+                            yield part
                 response = stream.response
             if not said and response.text:
                 yield TextDelta(response.text, thread)
         else:
+            params.pop("stream_options", None)  # they say how to stream, and this doesn't
             response = await self._interruptible(self._client.create(**params))
-        if response.status == "failed":
-            error = response.error or {}
-            message = error.get("message") or "the server gave no reason"
-            raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
-        waiting = unanswerable(response.items)
-        if waiting is not None:
-            raise UsageError(
-                f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools="
-            )
+        if response.status in ("queued", "in_progress"):
+            response = await self._interruptible(self._client.wait(response, timeout=self._client.timeout))
+        if hosted is not None:
+            for part in hosted.rest(response.items):
+                yield part
+        _check_reply(response)
         yield response
 
-    def _drop_refused(self, error: StatusError, params: Mapping[str, Any]) -> bool:
-        """Note what the provider refuses of the parameters that agentrt added; false if it was something else."""
-        if error.status not in (400, 422):
+    async def _next_event(self, stream: ResponseStream) -> Event | None:
+        try:
+            return await self._interruptible(anext(stream, None))
+        except (UnreachableError, IncompleteStreamError) as error:
+            raise _BrokenReply(error) from error
+
+    def _mended(self, error: StatusError, params: Mapping[str, Any], effect: loop.CallModel) -> bool:
+        """Note what was refused and can be left out or told in another way; false if it was something else."""
+        from agentrt.drivers.refusals import history_refused, parameter_refused  # noqa: PLC0415 - on a refusal only
+
+        name = parameter_refused(error, params, self._plan.fixed)
+        if name is not None and name not in self._client.refused:
+            self._client.refused.add(name)
+            logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
+            return True
+        thread = self.state.threads[effect.thread]
+        reason = history_refused(error, thread)
+        if reason is None:
             return False
-        # "Encrypted content is not supported with this model" is how OpenAI refuses `include`.
-        text = error.told.lower().replace("encrypted content", "'include'")
-        head = (error.param or "").partition("[")[0].partition(".")[0]
-        for name in ADDED:
-            ours = name in params and name not in self._plan.fixed and name not in self._plan.refused
-            named = re.search(rf"['\"`]{name}\b", text) is not None and _REFUSAL.search(text) is not None
-            if ours and (name == head or named):
-                self._plan.refused.add(name)
-                logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
-                return True
-        return False
+        if reason != "reasoning_refused" and thread.outside:
+            raise UsageError(
+                f"the server has lost {thread.anchor!r}, which began before this run, so it can't be rebuilt here: "
+                f"pass the whole conversation as input, or as after= an earlier result ({error})"
+            ) from error
+        logger.warning("the history is sent in another form (%s): %s", reason.replace("_", " "), error)
+        self.state, _ = loop.step(self.state, loop.ModelFailed(effect.turn, reason, effect.thread))
+        return True
 
     async def _run_tool(self, effect: loop.RunTool) -> None:
         call = effect.call
@@ -257,3 +312,14 @@ class Run:
     def _deliver(self, part: RunEvent | loop.ToolReturned) -> None:
         self._inbox.append(part)
         self._arrived.set()
+
+
+def _check_reply(response: Response) -> None:
+    """Raise where a run can't go on from a reply."""
+    if response.status == "failed":
+        error = response.error or {}
+        message = error.get("message") or "the server gave no reason"
+        raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
+    waiting = unanswerable(response.items)
+    if waiting is not None:
+        raise UsageError(f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools=")

@@ -1,0 +1,72 @@
+"""Calls that the provider runs by itself, told as events of the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from agentrt.events import ToolFinished, ToolStarted
+from agentrt.wire.events import Event
+from agentrt.wire.items import HOSTED_CALLS, Item, item_view
+from agentrt.wire.json import as_dict, as_str, dump
+
+__all__ = ["HostedCalls"]
+
+_ASKED = ("arguments", "code", "action", "queries", "revised_prompt")
+_TOLD = ("output", "outputs", "results", "error")
+
+
+class HostedCalls:
+    """Tells of a reply's hosted calls, each once: from a stream as they come, else all when the reply is whole.
+
+    Args:
+        thread: The run's thread.
+    """
+
+    def __init__(self, thread: str) -> None:
+        self._thread = thread
+        self._started: dict[str, float] = {}
+        self._finished: set[str] = set()
+
+    def told(self, event: Event) -> Iterator[ToolStarted | ToolFinished]:
+        """Give what an event of the stream says of them."""
+        item = item_view(as_dict(event.raw.get("item")))
+        if item.type in HOSTED_CALLS:
+            yield from self._begin(item)
+            if event.type == "response.output_item.done":
+                yield from self._end(item)
+
+    def rest(self, items: Iterable[Item]) -> Iterator[ToolStarted | ToolFinished]:
+        """Give what was not told yet, now that the reply is whole."""
+        for item in items:
+            if item.type in HOSTED_CALLS:
+                yield from self._begin(item)
+                yield from self._end(item)
+
+    def _begin(self, item: Item) -> Iterator[ToolStarted]:
+        key = _key(item)
+        if key not in self._started:
+            self._started[key] = time.perf_counter()
+            yield ToolStarted(key, _name(item), _text(item, _ASKED), self._thread, hosted=True)
+
+    def _end(self, item: Item) -> Iterator[ToolFinished]:
+        key = _key(item)
+        if key not in self._finished:
+            self._finished.add(key)
+            failed = item.status == "failed" or bool(item.raw.get("error"))
+            seconds = time.perf_counter() - self._started[key]
+            yield ToolFinished(key, _name(item), _text(item, _TOLD), failed, seconds, self._thread, hosted=True)
+
+
+def _key(item: Item) -> str:
+    return as_str(item.raw.get("id"))
+
+
+def _name(item: Item) -> str:
+    return as_str(item.raw.get("name")) or item.type.removesuffix("_call")
+
+
+def _text(item: Item, fields: tuple[str, ...]) -> str:
+    value: Any = next((item.raw[field] for field in fields if item.raw.get(field)), "")
+    return value if isinstance(value, str) else dump(value).decode()

@@ -1,0 +1,71 @@
+"""What a provider's refusal of a request means, and whether another form of the request mends it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from agentrt.core.history import ADDED, ENCRYPTED
+from agentrt.core.state import Thread
+from agentrt.errors import StatusError
+
+__all__ = ["history_refused", "parameter_refused"]
+
+_REFUSAL = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|not permitted|not allowed|extra")
+_LOST = re.compile(r"not found|does not exist|doesn't exist|no such|expired")
+_ANCHORS = {"response": "previous_response_id", "conversation": "conversation"}
+_BAD_REQUEST = (400, 404, 422)
+
+
+def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> str | None:
+    """Name the parameter that agentrt had added and the provider refuses; None if it was something else.
+
+    Args:
+        error: The refusal.
+        params: What was sent.
+        fixed: What the user chose.
+    """
+    if error.status not in (400, 422):
+        return None
+    # "Encrypted content is not supported with this model" is how OpenAI refuses `include`.
+    text = error.told.lower().replace("encrypted content", "'include'")
+    for name in ADDED:
+        if name == "include":
+            ours = ENCRYPTED in params.get(name, ()) and ENCRYPTED not in fixed.get(name, ())
+        else:
+            ours = name in params and name not in fixed
+        if ours and (name == _head(error) or (_names(text, name) and _REFUSAL.search(text) is not None)):
+            return name
+    return None
+
+
+def history_refused(
+    error: StatusError, thread: Thread
+) -> Literal["state_lost", "unsupported", "reasoning_refused"] | None:
+    """Tell whether it was the form of the history that was refused, and why; None if it was something else.
+
+    Args:
+        error: The refusal.
+        thread: The thread as it was sent.
+    """
+    if error.status not in _BAD_REQUEST:
+        return None
+    text = error.told.lower()
+    if error.code == "invalid_encrypted_content":
+        return "reasoning_refused" if any(item.type == "reasoning" for item in thread.items) else None
+    name = _ANCHORS.get(thread.history)
+    if name is None or thread.anchor is None:
+        return None
+    named = name == _head(error) or _names(text, name) or name.removesuffix("_id").replace("_", " ") in text
+    if error.code == "previous_response_not_found" or (named and (error.status == 404 or _LOST.search(text))):  # noqa: PLR2004
+        return "state_lost"
+    return "unsupported" if named and _REFUSAL.search(text) else None
+
+
+def _head(error: StatusError) -> str:
+    return (error.param or "").partition("[")[0].partition(".")[0]
+
+
+def _names(text: str, name: str) -> bool:
+    return re.search(rf"['\"`]{name}\b", text) is not None
