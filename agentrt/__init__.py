@@ -14,17 +14,22 @@ from agentrt.core.result import Result
 from agentrt.core.state import RunState
 from agentrt.errors import AgentrtError, ToolError, UsageError
 from agentrt.registry import Registry, Tool, tool
+from agentrt.wire.parts import Audio, File, Image, Text
 from agentrt.wire.responses import Response
 
 __all__ = [
     "Agent",
     "AgentrtError",
+    "Audio",
     "Client",
+    "File",
+    "Image",
     "Limits",
     "Registry",
     "Response",
     "Result",
     "RunState",
+    "Text",
     "Tool",
     "ToolError",
     "UsageError",

@@ -56,7 +56,7 @@ class Agent:
         UsageError: Two tools have one name, something can't become a tool, or a limit is out of range.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword only, each with a default
         self,
         model: str | Sequence[str],
         *,
@@ -70,32 +70,17 @@ class Agent:
         client: Client | None = None,
         **settings: Unpack[RequestSettings],
     ) -> None:
-        if isinstance(tools, (str, Tool, Mapping)) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError("tools must be a list, such as tools=[weather]")
-        self.model = model
-        self.name = name
-        self.registry = Registry()
-        hosted: list[Mapping[str, Any]] = []
-        include = list(settings.get("include") or ())
-        for entry in tools:
-            if isinstance(entry, Registry):
-                for member in entry:
-                    self.registry.add(member)
-            elif callable(entry):
-                self.registry.add(entry)
-            elif isinstance(entry, Mapping):
-                hosted.append(entry)
-            elif hasattr(entry, "definition") and hasattr(entry, "include"):
-                hosted.append(entry.definition())
-                include.extend(value for value in entry.include if value not in include)
-            else:
-                raise UsageError(f"a tool is a function, a Tool, a Registry or a dict, but tools= has {entry!r}")
         for setting in settings:
             if setting not in RequestSettings.__annotations__:
                 raise UsageError(
                     f"an agent has no setting {setting!r}; what is newer than agentrt goes into extra_body={{…}}, and "
                     "stream is agent.stream(…)"
                 )
+        self.model = model
+        self.name = name
+        self.registry = Registry()
+        include = list(settings.get("include") or ())
+        hosted = _sort_tools(tools, self.registry, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
         self.limits = limits or Limits()
@@ -126,7 +111,7 @@ class Agent:
         if self._fixed.get("store") is False:
             raise UsageError(f"history={self.history!r} needs the server to store; leave store=False out")
         given = self._fixed.pop("previous_response_id" if self.history == "response" else "conversation", None)
-        return given["id"] if isinstance(given, Mapping) else given
+        return str(given["id"]) if isinstance(given, Mapping) else given
 
     async def run(
         self,
@@ -255,3 +240,27 @@ class Agent:
     def __repr__(self) -> str:
         """Show the name, the model and the tools."""
         return f"Agent({self.name!r}, model={self.model!r}, tools={[tool.name for tool in self.registry]})"
+
+
+def _sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
+    """Put the tools that run here into the registry, and give the definitions of those that the provider runs.
+
+    What these need of ``include`` is added to it.
+    """
+    if isinstance(tools, (str, Tool, Mapping)) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError("tools must be a list, such as tools=[weather]")
+    hosted: list[Mapping[str, Any]] = []
+    for entry in tools:
+        if isinstance(entry, Registry):
+            for member in entry:
+                registry.add(member)
+        elif callable(entry):
+            registry.add(entry)
+        elif isinstance(entry, Mapping):
+            hosted.append(entry)
+        elif hasattr(entry, "definition") and hasattr(entry, "include"):
+            hosted.append(entry.definition())
+            include.extend(value for value in entry.include if value not in include)
+        else:
+            raise UsageError(f"a tool is a function, a Tool, a Registry or a dict, but tools= has {entry!r}")
+    return hosted

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agentrt.agent import Agent, Input
 from agentrt.core.result import Result
-from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnStarted
+from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnRestarted, TurnStarted
 from agentrt.wire.items import CALLS
 
 __all__ = ["as_json", "show_run", "visible"]
@@ -37,21 +37,50 @@ async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Consol
         calls: Where calls are shown.
         answer: Where the answer is written.
     """
-    column = 0
+    said = _Said(answer)
     async with agent.stream(given) as run:
         async for event in run:
             if isinstance(event, TextDelta):
-                text = visible(event.delta)
-                column = 0 if text.endswith("\n") else 1
-                _write(answer, text)
+                said.add(visible(event.delta))
+            elif isinstance(event, TurnRestarted):
+                said.take_back()
+                calls.print(Text(f"  the reply broke off and is asked for again: {visible(event.reason)}", "yellow"))
             else:
-                if column:
-                    _write(answer, "\n")
-                    column = 0
+                said.end()
                 _show(event, calls)
-    if column:
-        _write(answer, "\n")
+    said.end()
     return run.result
+
+
+class _Said:
+    """What the model says in a turn: shown live on a terminal; elsewhere when the turn is over, as it may break off."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._kept: list[str] = []
+        self._open = False
+
+    def add(self, text: str) -> None:
+        self._kept.append(text)
+        self._open = not text.endswith("\n")
+        if self._console.is_terminal:
+            self._flush()
+
+    def take_back(self) -> None:
+        self._kept.clear()
+        if self._console.is_terminal and self._open:
+            _write(self._console, "\n")
+        self._open = False
+
+    def end(self) -> None:
+        self._flush()
+        if self._open:
+            _write(self._console, "\n")
+            self._open = False
+
+    def _flush(self) -> None:
+        _write(self._console, "".join(self._kept))
+        self._kept.clear()
 
 
 def _write(console: Console, text: str) -> None:

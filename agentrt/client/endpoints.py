@@ -288,6 +288,7 @@ def _with_items(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def quoted(part: str) -> str:
+    """Write an id as a segment of a path, so that no id can lead elsewhere; raises UsageError for an empty one."""
     from urllib.parse import quote  # noqa: PLC0415 - loaded by httpx2 already
 
     if not part:

@@ -79,8 +79,12 @@ def _read(path: Path) -> dict[str, Provider]:
 
 def _provider(table: Mapping[str, Any]) -> Provider:
     ranges = {name: (low, high) for name, (low, high) in table.get("ranges", {}).items()}
-    lists = {"unsupported": frozenset(table.get("unsupported", ())), "deviates": tuple(table.get("deviates", ()))}
-    return Provider(**{**table, **lists, "ranges": ranges})
+    own: dict[str, Any] = {
+        "ranges": ranges,
+        "unsupported": frozenset(table.get("unsupported", ())),
+        "deviates": tuple(table.get("deviates", ())),
+    }
+    return Provider(**{**table, **own})
 
 
 class Endpoint(NamedTuple):

@@ -82,7 +82,7 @@ class ResponseStream:
         while not self._ready:
             if self._response is not None:
                 if self._assembler is None and not self._drained:  # it came as JSON, which is one event: the last
-                    self._ready.append(Event({"type": f"response.{self._response.status}", "response": self._response.raw}))
+                    self._ready.append(_last_event(self._response))
                 await self._drain()
                 if not self._ready:
                     raise StopAsyncIteration
@@ -150,7 +150,7 @@ class ResponseStream:
         self._breaks += 1
         found = await self._resume(so_far["id"], self._assembler.last_number, error, self._breaks)
         if isinstance(found, Response):
-            self._ready.append(Event({"type": f"response.{found.status}", "response": found.raw}))
+            self._ready.append(_last_event(found))
             self._response, self._drained = found, True
         else:
             self._begin(found)
@@ -213,3 +213,7 @@ class ResponseStream:
             async for chunk in self._chunks:
                 self._feed(chunk, self._assembler)
         self._response = Response(self._assembler.response, self._opened.sent.headers)
+
+
+def _last_event(response: Response) -> Event:
+    return Event({"type": f"response.{response.status}", "response": response.raw})

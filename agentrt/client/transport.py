@@ -98,12 +98,23 @@ class Sent(Protocol):
     status_code: int
 
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]:
+        """The headers; names compare in lower case."""
+        ...
+
     @property
-    def reason_phrase(self) -> str: ...
+    def reason_phrase(self) -> str:
+        """What the server says beside the status."""
+        ...
+
     @property
-    def stream(self) -> Any: ...
-    async def aclose(self) -> None: ...
+    def stream(self) -> Any:
+        """The body's chunks, as they come."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back."""
+        ...
 
 
 class Sender:

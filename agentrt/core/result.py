@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentrt.core.state import MAIN, RunState, Status
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item, Message
 from agentrt.wire.responses import Usage
+from agentrt.wire.tool_views import ImageGenerationCall
 
 __all__ = ["Result"]
 
@@ -56,6 +59,20 @@ class Result:
         if self.status in ("completed", "limit") and (self.text or self.status == "completed"):
             return self.text
         raise UsageError(f"the run has no output, its status is {self.status!r}; look at .status before .output")
+
+    @property
+    def citations(self) -> list[dict[str, Any]]:
+        """What the answer refers to, as the wire has it: ``url_citation``, ``file_citation``, ….
+
+        A ``container_file_citation`` names a file that the code interpreter made: fetch it with
+        ``client.container_file(citation["container_id"], citation["file_id"])``.
+        """
+        return [note for item in self.items if isinstance(item, Message) for note in item.annotations]
+
+    @property
+    def images(self) -> list[bytes]:
+        """The images that the provider's image generation made in this run."""
+        return [item.image for item in self.items if isinstance(item, ImageGenerationCall) and item.image is not None]
 
     @property
     def usage(self) -> Usage:

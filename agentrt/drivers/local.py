@@ -157,7 +157,7 @@ class Run:
             self._waiting.cancel()
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
-        event: loop.Event = loop.Start(await self._begin_conversation())
+        event: loop.Event = loop.Start(await self._begin_history())
         while self.state.status is None:
             self.state, effects = loop.step(self.state, event)
             try:
@@ -180,19 +180,23 @@ class Run:
             except _CancelledByCaller:
                 event = loop.Stop()
 
-    async def _begin_conversation(self) -> str | None:
-        """Make the conversation that the run keeps its history in, where it needs one."""
+    async def _begin_history(self) -> str | None:
+        """Make the conversation that the run keeps its history in; replay where the provider is known to keep none."""
         thread = self.state.threads[MAIN]
-        if thread.history != "conversation" or thread.anchor is not None:
+        name = {"response": "previous_response_id", "conversation": "conversation"}.get(thread.history)
+        if name is None or thread.anchor is not None:
             return None
-        try:
-            return (await self._interruptible(self._client.conversations.create())).id
-        except StatusError as error:
-            if error.status not in _NO_ENDPOINT:
-                raise
-            logger.warning("the provider keeps no conversations; the history is replayed instead: %s", error)
-            self.state = evolve(self.state, threads={MAIN: evolve(thread, history="replay")})
-            return None
+        if name not in self._client.refused:
+            if thread.history == "response":
+                return None
+            try:
+                return (await self._interruptible(self._client.conversations.create())).id
+            except StatusError as error:
+                if error.status not in _NO_ENDPOINT:
+                    raise
+        logger.warning("the provider keeps no history (%s); it is replayed instead", name)
+        self.state = evolve(self.state, threads={MAIN: evolve(thread, history="replay")})
+        return None
 
     async def _delivered(self) -> RunEvent | loop.ToolReturned:
         while not self._inbox:

@@ -23,7 +23,7 @@ class _Place(NamedTuple):
     item: str
     field: str
     parts: str = ""
-    index: str = "content_index"
+    at: str = "content_index"
     part: str = ""
 
 
@@ -154,7 +154,7 @@ class Assembler:
 
     def _add(self, kind: str, place: _Place, raw: dict[str, Any]) -> None:
         index = raw.get("output_index")
-        where = (kind, raw.get("item_id") if index is None else index, raw.get(place.index) if place.parts else None)
+        where: tuple[Any, ...] = (kind, raw.get("item_id") if index is None else index, raw.get(place.at) if place.parts else None)
         try:
             live = self._live.get(where)
         except TypeError:  # a list or a dict where an index was due
@@ -169,7 +169,7 @@ class Assembler:
         item = self._items[self._route(raw, place.item)]
         if not place.parts:
             return item
-        return _part(item, place.parts, raw.get(place.index), {"type": place.part, place.field: ""})
+        return _part(item, place.parts, raw.get(place.at), {"type": place.part, place.field: ""})
 
     def _join(self) -> None:
         for target, field, pieces in self._live.values():
@@ -184,10 +184,10 @@ class Assembler:
         if place is not None:
             self._target(place, raw)[place.field] = raw.get(place.field)
         elif family in _PARTS:
-            item_type, parts, index = _PARTS[family]
+            item_type, parts, at = _PARTS[family]
             item = self._items[self._route(raw, item_type)]
             part = as_dict(raw.get("part"))
-            _part(item, parts, raw.get(index), part).update(part)
+            _part(item, parts, raw.get(at), part).update(part)
         elif kind == "response.output_text.annotation.added":
             part = self._target(_TEXTS["response.output_text"], raw)
             part["annotations"] = [*as_list(part.get("annotations")), raw.get("annotation")]
@@ -209,9 +209,9 @@ class Assembler:
             for stream, text in as_dict(raw.get("delta")).items():
                 entry[stream] = as_str(entry.get(stream)) + as_str(text)
         elif family.endswith("_call"):
-            index = self._find(raw, family.removeprefix("response."))
-            if index is not None and suffix != "partial_image":
-                self._items[index]["status"] = suffix
+            found = self._find(raw, family.removeprefix("response."))
+            if found is not None and suffix != "partial_image":
+                self._items[found]["status"] = suffix
 
     # --- the end
 

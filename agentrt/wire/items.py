@@ -1,6 +1,6 @@
-"""Items: what a response is made of and what a request carries, as views over the dicts that came.
+"""Items: what a response is made of and what a request carries; which view fits which, and which calls want an answer.
 
-Sources: the item types of the Responses API as listed by the openai 3.54 wheel's types, and Open Responses 2026-04-24.
+The views themselves are in `agentrt.wire.views` and `agentrt.wire.tool_views`.
 """
 
 from __future__ import annotations
@@ -9,101 +9,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from agentrt.wire.json import as_dict, as_list, as_str, dump
+from agentrt.wire import tool_views, views
+from agentrt.wire.json import as_str
+from agentrt.wire.views import FunctionCall, Item, Message, item_type
 
 __all__ = ["CALLS", "CLIENT_CALLS", "HOSTED_CALLS", "CallKind", "FunctionCall", "Item", "Message", "item_view"]
-
-
-class Item:
-    """One item, read-only. Attributes are views; ``raw`` is the dict that came and what is replayed.
-
-    Args:
-        raw: The item as the wire has it. It is shared, not copied: treat it as frozen.
-    """
-
-    __slots__ = ("_json", "raw")
-
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self.raw = raw
-        self._json: bytes | None = None
-
-    @property
-    def type(self) -> str:
-        """The item's type; a message may come without one."""
-        return _type(self.raw)
-
-    @property
-    def id(self) -> str | None:
-        """The server's id of the item, where it gave one."""
-        return self.raw.get("id")
-
-    @property
-    def status(self) -> str | None:
-        """``in_progress``, ``completed``, ``incomplete`` or a wider value; many types have none."""
-        return self.raw.get("status")
-
-    @property
-    def json(self) -> bytes:
-        """The item's JSON, written once: a long history costs each turn only the copying of bytes."""
-        if self._json is None:
-            self._json = dump(self.raw)
-        return self._json
-
-    def __repr__(self) -> str:
-        """Show the raw dict."""
-        return f"{type(self).__name__}({self.raw!r})"
-
-
-class Message(Item):
-    """A message: ``role`` and content parts."""
-
-    __slots__ = ()
-
-    @property
-    def role(self) -> str:
-        """``assistant``, ``user``, ``system`` or ``developer``."""
-        return self.raw.get("role") or ""
-
-    @property
-    def phase(self) -> str | None:
-        """``commentary`` beside calls, ``final_answer``, or None where the provider doesn't say."""
-        return self.raw.get("phase")
-
-    @property
-    def text(self) -> str:
-        """The text parts, joined."""
-        content = self.raw.get("content")
-        return content if isinstance(content, str) else self._join("text")
-
-    @property
-    def refusal(self) -> str | None:
-        """The refusal's words, or None when the model did not refuse."""
-        return self._join("refusal") or None
-
-    def _join(self, key: str) -> str:
-        parts = (as_dict(part).get(key) for part in as_list(self.raw.get("content")))
-        return "".join(part for part in parts if isinstance(part, str))
-
-
-class FunctionCall(Item):
-    """A call of a function tool. ``call_id`` is the only key that ties its output to it."""
-
-    __slots__ = ()
-
-    @property
-    def name(self) -> str:
-        """The tool's name as the model wrote it."""
-        return as_str(self.raw.get("name"))
-
-    @property
-    def call_id(self) -> str:
-        """The key that the output must carry."""
-        return as_str(self.raw.get("call_id"))
-
-    @property
-    def arguments(self) -> Any:
-        """A JSON string by the specification; some providers send an object."""
-        return self.raw.get("arguments")
 
 
 class CallKind(NamedTuple):
@@ -145,13 +55,41 @@ CLIENT_CALLS: Mapping[str, str] = MappingProxyType(
 )
 """Calls that a client owes an answer to, but that no tool of this version can give: type of call, type of answer."""
 
-_VIEWS: Mapping[str, type[Item]] = {"message": Message, "function_call": FunctionCall}
+_VIEWS: Mapping[str, type[Item]] = {
+    "additional_tools": views.AdditionalTools,
+    "apply_patch_call": tool_views.ApplyPatchCall,
+    "apply_patch_call_output": tool_views.ApplyPatchCallOutput,
+    "code_interpreter_call": tool_views.CodeInterpreterCall,
+    "compaction": views.Compaction,
+    "compaction_trigger": views.CompactionTrigger,
+    "computer_call": tool_views.ComputerCall,
+    "computer_call_output": tool_views.ComputerCallOutput,
+    "configuration_update": views.ConfigurationUpdate,
+    "custom_tool_call": views.CustomToolCall,
+    "custom_tool_call_output": views.CustomToolCallOutput,
+    "file_search_call": tool_views.FileSearchCall,
+    "function_call": FunctionCall,
+    "function_call_output": views.FunctionCallOutput,
+    "image_generation_call": tool_views.ImageGenerationCall,
+    "item_reference": views.ItemReference,
+    "local_shell_call": tool_views.LocalShellCall,
+    "local_shell_call_output": tool_views.LocalShellCallOutput,
+    "mcp_approval_request": tool_views.McpApprovalRequest,
+    "mcp_approval_response": tool_views.McpApprovalResponse,
+    "mcp_call": tool_views.McpCall,
+    "mcp_list_tools": tool_views.McpListTools,
+    "message": Message,
+    "program": views.Program,
+    "program_output": views.ProgramOutput,
+    "reasoning": views.Reasoning,
+    "shell_call": tool_views.ShellCall,
+    "shell_call_output": tool_views.ShellCallOutput,
+    "tool_search_call": views.ToolSearchCall,
+    "tool_search_output": views.ToolSearchOutput,
+    "web_search_call": tool_views.WebSearchCall,
+}
 
 
 def item_view(raw: dict[str, Any]) -> Item:
     """Give the view that fits the item's type; an unknown type gets the plain `Item`."""
-    return _VIEWS.get(_type(raw), Item)(raw)
-
-
-def _type(raw: Mapping[str, Any]) -> str:
-    return as_str(raw.get("type")) or ("message" if "role" in raw else "")
+    return _VIEWS.get(item_type(raw), Item)(raw)

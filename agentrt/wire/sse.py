@@ -17,8 +17,8 @@ __all__ = ["MAX_EVENT_BYTES", "MAX_TURN_BYTES", "SSEDecoder"]
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Upper bound for one event. A partial image, the largest thing that is streamed, is about 4 MiB of base64."""
 
-MAX_TURN_BYTES = 64 * 1024 * 1024
-"""Upper bound for all events of one response: a whole one of four large images is about 20 MiB of base64."""
+MAX_TURN_BYTES = 48 * 1024 * 1024
+"""Upper bound for all events of one response: four large images are about 20 MiB of base64, and may come twice."""
 
 _BOM = b"\xef\xbb\xbf"
 
