@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from agentrt import Client, UsageError
+from agentrt.client import Provider
 from agentrt.client.providers import known_providers, resolve
 from agentrt.client.retries import backoff, retry_after, should_retry
 from agentrt.errors import AuthenticationError, RateLimitError, StatusError, UnreachableError, WireError
@@ -410,3 +411,303 @@ def test_an_address_that_is_none():
         Client(base_url="http://user:secret@127.0.0.1/v1")
     with pytest.raises(UsageError, match="full address"):
         Client(base_url="localhost:8000")
+
+
+# --- keys that expire, models that fall back, what headers tell
+
+
+async def test_a_key_may_be_a_function_asked_before_each_try(serve):
+    server = serve(http_error(500, headers=FAST), say("a"), say("b"))
+    keys = iter(["one", "two", "three"])
+
+    async def later():
+        return next(keys)
+
+    async with Client(base_url=server.url, api_key=lambda: next(keys)) as client:
+        await client.create(model="m", input="hi")
+    async with Client(base_url=server.url, api_key=later) as client:
+        await client.create(model="m", input="hi")
+        assert "three" not in repr(client)
+    assert [r.headers["authorization"] for r in server.requests] == ["Bearer one", "Bearer two", "Bearer three"]
+    with pytest.raises(UsageError, match="must give a text"):
+        await ask(Client(base_url=server.url, api_key=lambda: None))
+
+
+@pytest.mark.parametrize("status", [503, 429, 404])
+async def test_the_next_model_is_asked_when_the_first_stays_unavailable(serve, client_of, status):
+    def script(request):
+        return say("b") if request["model"] == "second" else http_error(status, "insufficient_quota", headers=FAST)
+
+    server = serve(script)
+    async with client_of(server, max_retries=1) as client:
+        assert (await client.create(model=["first", "second"], input="hi")).text == "b"
+        async with client.stream(model=("first", "second"), input="hi") as stream:
+            async for _ in stream:
+                pass
+        assert stream.response.text == "b"
+        with pytest.raises(StatusError):
+            await client.create(model=["first"], input="hi")
+        with pytest.raises(UsageError, match="names no model"):
+            await client.create(model=[], input="hi")
+
+
+async def test_a_refusal_that_concerns_the_request_is_not_asked_of_another_model(serve, client_of):
+    server = serve(http_error(400), say("never"))
+    with pytest.raises(StatusError):
+        async with client_of(server) as client:
+            await client.create(model=["first", "second"], input="hi")
+    assert len(server.requests) == 1
+
+
+async def test_what_the_headers_tell_is_on_the_response(serve, client_of):
+    headers = {
+        "x-ratelimit-limit-requests": "100",
+        "x-ratelimit-remaining-requests": "99",
+        "x-ratelimit-reset-requests": "6m0.5s",
+        "x-ratelimit-limit-tokens": "-1",
+        "x-ratelimit-remaining-tokens": "soon",
+        "x-ratelimit-reset-tokens": "12ms",
+    }
+    server = serve(say("a", headers=headers), say("b", headers=headers))
+    async with client_of(server) as client:
+        response = await client.create(model="m", input="hi")
+        async with client.stream(model="m", input="hi") as stream:
+            async for _ in stream:
+                pass
+    assert response.rate_limits == (100, 99, 360.5, None, None, 0.012)
+    assert stream.response.rate_limits == response.rate_limits
+    assert stream.response.request_id
+
+
+async def test_errors_carry_the_ids_that_support_asks_for(serve, client_of):
+    server = serve(http_error(400), raw(b"<p>", "text/html"))
+    async with client_of(server) as client:
+        for kind in (StatusError, WireError):
+            with pytest.raises(kind) as caught:
+                await client.create(model="m", input="hi")
+            assert caught.value.request_id.startswith("req_")
+            assert caught.value.client_request_id == server.requests[-1].headers["x-client-request-id"]
+    with pytest.raises(UnreachableError) as caught:
+        await ask(Client(base_url="http://127.0.0.1:9/v1", max_retries=0))
+    assert caught.value.client_request_id
+    assert caught.value.request_id is None
+
+
+# --- bodies
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+async def test_a_packed_answer_is_unpacked_though_none_was_asked_for(serve, library):
+    import zlib
+
+    body = json.dumps(response_resource({}, response_id="r", created_at=1)).encode()
+    turns = [
+        raw(gzip.compress(body), headers={"content-encoding": "gzip"}),
+        raw(zlib.compress(body), headers={"content-encoding": "deflate"}),
+        raw(b"not packed", headers={"content-encoding": "gzip"}),
+        raw(body, headers={"content-encoding": "br"}),
+    ]
+    server = serve(*turns, *turns)
+    async with library.AsyncClient() as http:
+        for client in (Client(base_url=server.url), Client(base_url=server.url, http_client=http)):
+            async with client:
+                for _ in range(2):
+                    assert (await client.create(model="m", input="hi")).id == "r"
+                with pytest.raises(WireError, match="can't be decompressed"):
+                    await client.create(model="m", input="hi")
+                with pytest.raises(WireError, match="content-encoding 'br'"):
+                    await client.create(model="m", input="hi")
+    assert {request.headers["accept-encoding"] for request in server.requests} == {"identity"}
+
+
+async def test_the_reason_that_follows_a_failure_is_read(serve, client_of):
+    failed = response_resource({}, response_id="r", created_at=1, status="failed")
+    events = [*response_events({**failed, "error": {"code": "server_error", "message": "filtered?"}})]
+    late = {"type": "error", "error": {"code": "content_filter", "message": "the real reason"}}
+    body = b"".join(sse_bytes(event) for event in events)
+    server = serve(raw(body + sse_bytes(late), "text/event-stream"))
+    async with client_of(server) as client, client.stream(model="m", input="hi") as stream:
+        types = [event.type async for event in stream]
+    assert types[-1] in ("response.failed", "error")
+    assert stream.response.error == {"code": "content_filter", "message": "the real reason"}
+
+
+async def test_a_proxy_in_the_environment_is_used(serve, monkeypatch):
+    proxy = serve(lambda request: say("by proxy"))
+    monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", "")
+    async with Client(base_url="http://somewhere.invalid/v1") as client:
+        assert (await client.create(model="m", input="hi")).text == "by proxy"
+    assert proxy.requests[0].path == "http://somewhere.invalid/v1/responses"
+
+
+# --- the other endpoints, on a server that keeps state
+
+
+async def test_a_stored_response_is_fetched_listed_and_deleted(serve, client_of):
+    server = serve(say("kept"), say("next"))
+    async with client_of(server) as client:
+        kept = await client.create(model="m", input="first")
+        found = await client.retrieve(kept.id, include=["message.output_text.logprobs"])
+        assert (found.text, found.id) == ("kept", kept.id)
+        follow = await client.create(model="m", input="second", previous_response_id=kept.id)
+        assert follow.text == "next"
+        (item,) = [item async for item in client.input_items(kept.id, order="asc")]
+        assert item.text == "first"
+        await client.delete(kept.id)
+        with pytest.raises(StatusError, match="404"):
+            await client.retrieve(kept.id)
+        with pytest.raises(UsageError, match="an id is empty"):
+            await client.retrieve("")
+
+
+async def test_pages_are_followed_to_their_end(serve, client_of):
+    server = serve(say("kept"))
+    many = [{"type": "message", "role": "user", "content": str(number)} for number in range(250)]
+    async with client_of(server) as client:
+        kept = await client.create(model="m", input=many)
+        texts = [item.text async for item in client.input_items(kept.id, order="asc")]
+    assert texts == [str(number) for number in range(250)]
+    assert sum("input_items" in request.path for request in server.requests) == 3
+
+
+async def test_a_background_response_is_waited_for_and_cancelled(serve, client_of):
+    server = serve(say("at last", polls=2), say("never", polls=1000))
+    async with client_of(server) as client:
+        queued = await client.create(model="m", input="hi", background=True)
+        assert queued.status == "queued"
+        with anyio.fail_after(10):
+            assert (await client.wait(queued)).text == "at last"
+        endless = await client.create(model="m", input="hi", background=True)
+        with pytest.raises(UnreachableError, match="it goes on: wait again"):
+            await client.wait(endless.id, timeout=0.1)
+        assert (await client.cancel(endless.id)).status == "cancelled"
+        assert (await client.cancel(endless.id)).status == "cancelled"
+        assert (await client.wait(endless.id)).status == "cancelled"
+
+
+async def test_the_stream_of_a_background_response_is_taken_up_where_it_broke(serve, client_of):
+    server = serve(say("Hello there, in many pieces.", cut_after=6), say("x"))
+    async with client_of(server) as client:
+        async with client.stream(model="m", input="hi", background=True) as stream:
+            numbers = [event.sequence_number async for event in stream]
+        assert numbers == list(range(len(numbers)))
+        assert stream.response.text == "Hello there, in many pieces."
+        assert any(f"starting_after={numbers[5]}" in request.path for request in server.requests)
+        async with client.resume(stream.response.id, starting_after=numbers[-3]) as again:
+            assert [event.sequence_number async for event in again] == numbers[-2:]
+
+
+async def test_where_a_stream_cannot_be_taken_up_the_response_is_polled(serve, client_of):
+    reply = say("Hello there, in many pieces.").output
+    created = response_resource({"background": True}, response_id="resp_b", created_at=1, status="in_progress")
+    begun = sse_bytes({"type": "response.created", "sequence_number": 0, "response": created})
+
+    async def answer(request):
+        if request.method == "POST":
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=begun)
+        if "stream" in str(request.url):
+            return httpx2.Response(404, json={"error": {"message": "no stream"}})
+        return httpx2.Response(200, json={**created, "status": "completed", "output": list(reply)})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        client = Client(base_url="http://test/v1", http_client=http)
+        async with client.stream(model="m", input="hi", background=True) as stream:
+            types = [event.type async for event in stream]
+    assert types == ["response.created", "response.completed"]
+    assert stream.response.text == "Hello there, in many pieces."
+
+
+async def test_counting_and_compacting(serve, client_of):
+    server = serve()
+    async with client_of(server) as client:
+        assert await client.input_tokens(model="m", input=["one two three"]) > 0
+        compacted = await client.compact(model="m", input=[{"role": "user", "content": "a long story"}])
+        assert compacted.items[-1].type == "compaction"
+        with pytest.raises(StatusError):
+            await client.compact(input="no model")
+
+
+async def test_conversations(serve, client_of):
+    server = serve(say("in it"))
+    async with client_of(server) as client:
+        made = await client.conversations.create(items=["hello"], metadata={"a": "b"})
+        assert (await client.conversations.retrieve(made.id)).metadata == {"a": "b"}
+        assert (await client.conversations.update(made.id, metadata={"a": "c"})).metadata == {"a": "c"}
+        added = await client.conversations.add_items(made.id, ["more", {"role": "user", "content": "still more"}])
+        assert all(item.id for item in added)
+        first = await client.conversations.item(made.id, added[0].id)
+        assert first.id == added[0].id
+        await client.conversations.delete_item(made.id, added[0].id)
+        await client.create(model="m", input="hi", conversation=made.id)
+        kinds = [item.raw.get("role") async for item in client.conversations.items(made.id, order="asc")]
+        assert kinds[-2:] == ["user", "assistant"]
+        await client.conversations.delete(made.id)
+        with pytest.raises(StatusError, match="404"):
+            await client.conversations.retrieve(made.id)
+        with pytest.raises(UsageError, match="20 items at once"):
+            await client.conversations.add_items("c", ["x"] * 21)
+
+
+async def test_a_file_that_a_tool_made_is_fetched(serve, client_of):
+    server = serve()
+    server.files["cntr_1", "cfile_1"] = b"a,b\n1,2\n"
+    async with client_of(server) as client:
+        assert await client.container_file("cntr_1", "cfile_1") == b"a,b\n1,2\n"
+        with pytest.raises(WireError, match="more than 3 bytes"):
+            await client.container_file("cntr_1", "cfile_1", max_bytes=3)
+
+
+async def test_an_endpoint_that_a_provider_does_not_have(serve, client_of):
+    async def answer(request):
+        return httpx2.Response(200, content=b"<html>")
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        client = Client(base_url="http://test/v1", http_client=http)
+        with pytest.raises(WireError, match="has this endpoint"):
+            await client.retrieve("r")
+        with pytest.raises(WireError, match="has this endpoint"):
+            await client.input_tokens(model="m", input="hi")
+
+
+# --- profiles
+
+
+def test_profiles_are_data_that_a_user_can_extend(tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text('[mine]\nbase_url = "http://{MY_HOST}/v1"\nkey = "MY_KEY"\nunsupported = ["store"]\n')
+    env = {"AGENTRT_PROVIDERS": str(own), "MY_HOST": "10.0.0.1:8000", "MY_KEY": "k"}
+    found = resolve(env, provider="mine")
+    assert found[:2] == ("http://10.0.0.1:8000/v1", "k")
+    assert found.profile.unsupported == {"store"}
+    assert resolve({**env, "COMETAPI_KEY": "c"}, provider="cometapi").api_key == "c"
+    with pytest.raises(UsageError, match="needs an address: set MY_HOST"):
+        resolve({**env, "MY_HOST": ""}, provider="mine")
+    own.write_text("[mine]\nbase_ulr = 3\n")
+    known_providers.cache_clear()
+    with pytest.raises(UsageError, match="can't be read.*needs base_url"):
+        resolve(env, provider="mine")
+    with pytest.raises(UsageError, match="can't be read"):
+        known_providers(str(tmp_path / "absent.toml"))
+    known_providers.cache_clear()
+
+
+def test_every_preset_is_marked():
+    names = set("openai azure cometapi openrouter xai vllm ollama lmstudio llamacpp local".split())
+    assert set(known_providers()) == names
+    for profile in known_providers().values():
+        assert profile.seen in ("run", "recorded", "read")
+        assert profile.deviates
+    azure = resolve({"AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com/", "AZURE_OPENAI_API_KEY": "k"}, provider="azure")
+    assert azure.base_url == "https://x.openai.azure.com/openai/v1"
+
+
+async def test_what_a_profile_calls_unsupported_is_sent_all_the_same_and_said_once(serve, caplog):
+    server = serve(say("a"), say("b"))
+    profile = Provider(server.url, unsupported=frozenset({"top_p"}), headers={"x-own": "1"})
+    async with Client(provider=profile) as client:
+        for _ in range(2):
+            await client.create(model="m", input="hi", top_p=0.5)
+    assert [request.json["top_p"] for request in server.requests] == [0.5, 0.5]
+    assert server.requests[0].headers["x-own"] == "1"
+    assert sum("top_p" in record.message for record in caplog.records) == 1

@@ -21,7 +21,8 @@ MAX_WAIT = 60.0
 _STATUSES = frozenset({408, 409, 429})
 _CODES = frozenset({"conversation_locked"})  # another request is writing to the conversation: a 400 that passes
 _NO_CREDIT = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-_NO_MODEL = (403, 404)
+_NO_MODEL = (403, 404, 429)
+_SERVERS_OWN = 500
 
 
 def should_retry(status: int, code: str | None, headers: Mapping[str, str]) -> bool:
@@ -37,7 +38,7 @@ def should_retry(status: int, code: str | None, headers: Mapping[str, str]) -> b
         return told == "true"
     if code in _NO_CREDIT:
         return False
-    return code in _CODES or status in _STATUSES or status >= 500  # noqa: PLR2004 - the server's own class
+    return code in _CODES or status in _STATUSES or status >= _SERVERS_OWN
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -103,6 +104,6 @@ def wait_before(error: ServerError, attempt: int, *, tries: int, left: float, ra
 
 def unavailable(error: ServerError) -> bool:
     """Tell whether another model of the same provider may do what this one could not."""
-    if isinstance(error, StatusError):
-        return error.retryable or error.status in (*_NO_MODEL, 429)
+    if isinstance(error, StatusError) and error.status is not None:
+        return error.retryable or error.status in _NO_MODEL or error.status >= _SERVERS_OWN
     return isinstance(error, UnreachableError | IncompleteStreamError)

@@ -1,0 +1,140 @@
+"""The parameters of a request: all of them have a type, and what no provider takes is refused with what to change."""
+
+import json
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from agentrt import Agent, Client, UsageError
+from agentrt.client import Provider
+from agentrt.testing import say
+from agentrt.wire.requests import RANGES, RequestParams, RequestSettings, check_request
+
+TYPES = Path(__file__).parent / "data" / "openai-types.json"
+OURS = {
+    "stream",
+    "extra_body",
+    "extra_headers",
+    "timeout",
+    # Open Responses 2026-04-24 has them as parameters
+    "frequency_penalty",
+    "presence_penalty",
+}
+
+
+def test_every_parameter_of_the_api_has_its_place_and_no_other():
+    known = set(json.loads(TYPES.read_text())["create_params"])
+    assert len(known) == 33
+    assert set(RequestParams.__annotations__) == known | OURS
+    assert set(RequestSettings.__annotations__) < set(RequestParams.__annotations__)
+
+
+REFUSED = [
+    ({"temperature": 2.5}, "temperature must be a number from 0 to 2, but is 2.5"),
+    ({"temperature": "0.5"}, "must be a number"),
+    ({"temperature": True}, "must be a number"),
+    ({"top_p": -0.1}, "from 0 to 1"),
+    ({"top_logprobs": 21, "include": ["message.output_text.logprobs"]}, "from 0 to 20"),
+    ({"top_logprobs": 5}, "needs include="),
+    ({"max_output_tokens": 0}, "1 or more"),
+    ({"max_tool_calls": 0}, "1 or more"),
+    ({"frequency_penalty": 3}, "from -2 to 2"),
+    ({"metadata": {str(n): "v" for n in range(17)}}, "at most 16 pairs"),
+    ({"metadata": ["a"]}, "must be a dict"),
+    ({"metadata": {"k" * 65: "v"}}, "65 characters, 64 are allowed"),
+    ({"metadata": {"k": "v" * 513}}, "at most 512"),
+    ({"metadata": {"k": 1}}, "must be a text"),
+    ({"conversation": "c", "previous_response_id": "r"}, "exclude each other"),
+    ({"stream_options": {"include_obfuscation": False}}, "with a stream only"),
+    ({"background": True, "store": False}, "needs the response to be stored"),
+    ({"background": "yes"}, "true or false"),
+    ({"store": 1}, "true or false"),
+    ({"background_options": {"completion_window": "8h"}}, "needs background=True and no stream"),
+    ({"background_options": {"completion_window": "2h"}, "background": True, "stream": True}, "no stream"),
+    ({"text": {"format": {"type": "json_schema", "name": "a b", "schema": {}}}}, "needs a name"),
+    ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "needs a schema"),
+    ({"truncation": "none"}, "'auto' or 'disabled'"),
+    ({"safety_identifier": "x" * 129}, "at most 128"),
+    ({"safety_identifier": 5}, "must be a text"),
+    ({"input": "x" * 10_485_761}, "10485760 are allowed"),
+    ({"include": "reasoning.encrypted_content"}, "must be a list"),
+    ({"temprature": 1}, "no parameter 'temprature'; did you mean 'temperature'"),
+    ({"seed": 1}, r"no parameter 'seed'; What is newer .* extra_body=\{'seed'"),
+]
+
+
+@pytest.mark.parametrize(("params", "message"), REFUSED, ids=[str(list(params)) + message for params, message in REFUSED])
+def test_what_no_provider_takes_is_refused_before_it_is_sent(params, message):
+    with pytest.raises(UsageError, match=message):
+        check_request({"model": "m", **params})
+
+
+def test_what_some_provider_takes_is_sent():
+    check_request(
+        {
+            "model": "m",
+            "input": "hi",
+            "temperature": 2,
+            "top_p": 0,
+            "top_logprobs": 20,
+            "include": ["message.output_text.logprobs", "acme:new"],
+            "metadata": {str(n): "v" * 512 for n in range(16)},
+            "max_output_tokens": 1,
+            "background": True,
+            "background_options": {"completion_window": "8h"},
+            "text": {"format": {"type": "json_schema", "name": "a", "schema": {}}, "verbosity": "low"},
+            "truncation": "auto",
+            "service_tier": "some new tier",
+            "safety_identifier": "x" * 128,
+            "conversation": {"id": "c"},
+            "store": None,
+            "stream": True,
+            "stream_options": {"include_obfuscation": False},
+            "extra_body": {"temperature": 99},
+        }
+        | {"background_options": {"completion_window": "soonest"}}
+    )
+    check_request({"background": True, "background_options": {"completion_window": "8h"}, "text": {"verbosity": "low"}})
+    assert RANGES["temperature"] == (0, 2)
+
+
+def test_a_profile_may_be_narrower():
+    narrow = Client(provider=Provider("http://test/v1", ranges={"max_output_tokens": (16, 100)}))
+    with pytest.raises(UsageError, match="from 16 to 100"):
+        narrow.prepare(model="m", input="hi", max_output_tokens=8)
+    narrow.prepare(model="m", input="hi", max_output_tokens=16)
+
+
+def test_a_request_can_be_looked_at_without_sending_it():
+    client = Client(base_url="http://test/v1", api_key="secret", headers={"x-team": "t"})
+    request = client.prepare(
+        model="m", input=["What is it?", {"type": "input_image", "image_url": "http://a/b"}], extra_headers={"x-a": "b"}
+    )
+    assert (request.method, request.url) == ("POST", httpx2.URL("http://test/v1/responses"))
+    assert request.headers["x-team"] == "t"
+    assert request.headers["x-a"] == "b"
+    assert "secret" not in repr(request)
+    (message,) = request.json["input"]
+    assert [part["type"] for part in message["content"]] == ["input_text", "input_image"]
+    assert client.prepare(model="m", input="hi", stream=True).json["stream"] is True
+
+
+def test_an_agents_first_request_can_be_looked_at():
+    agent = Agent("m", instructions="Be short.", client=Client(base_url="http://test/v1"), top_logprobs=3)
+    body = agent.prepare("hi").json
+    assert body["instructions"] == "Be short."
+    assert body["store"] is False
+    assert body["include"] == ["message.output_text.logprobs", "reasoning.encrypted_content"]
+
+
+async def test_stream_options_of_an_agent_go_with_its_streams(serve, client_of):
+    server = serve(say("a"), say("b"))
+    async with client_of(server) as client:
+        agent = Agent("m", client=client, stream_options={"include_obfuscation": False})
+        await agent.run("hi")
+        async with agent.stream("hi") as run:
+            async for _ in run:
+                pass
+    assert "stream_options" not in server.requests[0].json
+    assert server.requests[1].json["stream_options"] == {"include_obfuscation": False}
