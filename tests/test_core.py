@@ -7,8 +7,8 @@ import pytest
 
 from agentrt import Limits, Result, RunState, UsageError
 from agentrt.core.history import next_request, unanswerable
-from agentrt.core.loop import LEGAL, CallModel, Finish, ModelReplied, RunTool, Start, Stop, ToolReturned, step
-from agentrt.core.state import MAIN, Meter, Thread
+from agentrt.core.loop import LEGAL, CallModel, Finish, ModelFailed, ModelReplied, RunTool, Start, Stop, ToolReturned, step
+from agentrt.core.state import MAIN, Meter, Thread, evolve
 from agentrt.wire.compose import message_item
 from agentrt.wire.items import item_view
 from agentrt.wire.responses import Response, Usage
@@ -26,8 +26,13 @@ def reply(*output, **more):
     )
 
 
-def fresh(*, parallel=True, **limits):
-    return RunState("r", Limits(**limits), threads={MAIN: Thread(items=(USER,), given=1, parallel=parallel)})
+def fresh(*, parallel=True, history="replay", **limits):
+    thread = Thread(items=(USER,), given=1, parallel=parallel, history=history)
+    return RunState("r", Limits(**limits), threads={MAIN: thread})
+
+
+def reply_to(turn, *output, **more):
+    return ModelReplied(turn, reply(*output, **more))
 
 
 def out(effect, text="ok"):
@@ -353,3 +358,55 @@ def test_whatever_the_model_does_every_call_is_answered_once_and_in_order(runs):
         assert asked == [item.raw["call_id"] for item in items if item.type == "function_call_output"]
         assert state.meter.turns <= limits["max_turns"]
         assert limits["max_tool_calls"] is None or ran <= limits["max_tool_calls"]
+
+
+# --- what the server holds of a thread
+
+
+def asked(state, turn=1, **fields):
+    state, _ = step(state, Start())
+    thread = evolve(state.threads[MAIN], **fields)
+    return evolve(state, threads={MAIN: thread}), turn
+
+
+def test_a_lost_state_is_asked_again_with_everything_in_the_same_turn():
+    state, turn = asked(fresh(), history="response", anchor="resp_1", known=1)
+    again, (effect,) = step(state, ModelFailed(turn, "state_lost"))
+    assert isinstance(effect, CallModel)
+    assert (effect.turn, again.meter.turns) == (1, state.meter.turns)
+    thread = again.threads[MAIN]
+    assert (thread.history, thread.anchor, thread.known) == ("response", None, 0)
+    again, _ = step(state, ModelFailed(turn, "unsupported"))
+    assert again.threads[MAIN].history == "replay"
+
+
+def test_what_began_outside_the_run_cannot_be_rebuilt():
+    state, turn = asked(fresh(), history="conversation", anchor="conv", outside=True)
+    with pytest.raises(UsageError, match="can't be rebuilt"):
+        step(state, ModelFailed(turn, "state_lost"))
+    with pytest.raises(UsageError, match="can't come in turn 1"):
+        step(state, ModelFailed(7, "state_lost"))
+
+
+def test_reasoning_that_is_refused_goes_with_the_ids_that_hang_on_it():
+    reasoning = item_view({"type": "reasoning", "id": "rs"})
+    items = (USER, reasoning, item_view({**call(1), "id": "fc"}), item_view({"type": "web_search_call", "id": "ws"}))
+    state, turn = asked(fresh(), items=items, given=2)
+    again, _ = step(state, ModelFailed(turn, "reasoning_refused"))
+    thread = again.threads[MAIN]
+    assert [item.type for item in thread.items] == ["message", "function_call", "web_search_call"]
+    assert [item.id for item in thread.items] == [None, None, "ws"]
+    assert thread.given == 1
+
+
+def test_an_anchor_moves_with_each_reply():
+    state, _ = step(fresh(history="response"), Start())
+    state, _ = step(state, reply_to(1, call(1), id="resp_1"))
+    thread = state.threads[MAIN]
+    assert (thread.anchor, thread.known) == ("resp_1", 2)
+    assert request(items=thread.items, anchor="resp_1", known=2, history="response")["input"] == []
+    state, _ = step(fresh(history="conversation"), Start("conv_1"))
+    state, _ = step(state, reply_to(1, call(1), id="resp_1"))
+    assert state.threads[MAIN].anchor == "conv_1"
+    assert request(history="conversation", anchor="conv_1")["conversation"] == "conv_1"
+    assert RunState.from_json(state.to_json()).to_json() == state.to_json()

@@ -158,6 +158,7 @@ class Assembler:
         try:
             live = self._live.get(where)
         except TypeError:  # a list or a dict where an index was due
+            self._join()
             live, where = None, (kind,)
         if live is None:
             target = self._target(place, raw)

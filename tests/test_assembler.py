@@ -1,0 +1,232 @@
+"""From any legal stream, and from many others, the response that the non-streaming call would have given."""
+
+import random
+
+import pytest
+
+from agentrt.errors import WireError
+from agentrt.testing import call
+from agentrt.wire.assembler import Assembler
+from agentrt.wire.compose import message_item, response_events, response_resource
+from agentrt.wire.events import Event
+from agentrt.wire.responses import RateLimits, Response
+
+ADDED, DONE = "response.output_item.added", "response.output_item.done"
+
+
+def assemble(events):
+    assembler = Assembler()
+    for event in events:
+        assembler.feed(Event(event))
+    return assembler
+
+
+def output(*events):
+    return assemble(events).response["output"]
+
+
+def resource(*items, **more):
+    status = more.pop("status", "completed")
+    return {**response_resource({"model": "m"}, response_id="r", created_at=1, status=status, output=items), **more}
+
+
+# --- items whose output_item.done never came: their parts' events tell what there is
+
+
+def test_reasoning_is_put_together_from_its_parts():
+    summary, text = "response.reasoning_summary_text", "response.reasoning_text"
+    (item,) = output(
+        {"type": ADDED, "output_index": 0, "item": {"type": "reasoning", "id": "rs", "summary": []}},
+        {"type": "response.reasoning_summary_part.added", "output_index": 0, "summary_index": 0, "part": {"type": "summary_text", "text": ""}},
+        {"type": f"{summary}.delta", "output_index": 0, "summary_index": 0, "delta": "so "},
+        {"type": f"{summary}.delta", "output_index": 0, "summary_index": 0, "delta": "far"},
+        {"type": f"{text}.delta", "output_index": 0, "content_index": 0, "delta": "raw"},
+        {"type": "response.reasoning.delta", "output_index": 0, "content_index": 1, "delta": "other"},
+        {"type": "response.reasoning_part.done", "output_index": 0, "content_index": 1, "part": {"type": "reasoning_text", "text": "the other"}},
+        {"type": f"{text}.done", "output_index": 0, "content_index": 0, "text": "raw and whole"},
+    )
+    assert item["summary"] == [{"type": "summary_text", "text": "so far"}]
+    assert [part["text"] for part in item["content"]] == ["raw and whole", "the other"]
+
+
+def test_shell_commands_and_their_output_are_put_together():
+    command, content = "response.shell_call_command", "response.shell_call_output_content"
+    call_item, output_item = output(
+        {"type": ADDED, "output_index": 0, "item": {"type": "shell_call", "id": "sh"}},
+        {"type": f"{command}.added", "output_index": 0, "command_index": 0, "command": ""},
+        {"type": f"{command}.delta", "output_index": 0, "command_index": 0, "delta": "l"},
+        {"type": f"{command}.delta", "output_index": 0, "command_index": 0, "delta": "s"},
+        {"type": f"{command}.added", "output_index": 0, "command_index": 1, "command": "p"},
+        {"type": f"{command}.done", "output_index": 0, "command_index": 1, "command": "pwd"},
+        {"type": ADDED, "output_index": 1, "item": {"type": "shell_call_output", "id": "so"}},
+        {"type": f"{content}.delta", "output_index": 1, "command_index": 0, "delta": {"stdout": "a"}},
+        {"type": f"{content}.delta", "output_index": 1, "command_index": 0, "delta": {"stdout": "b", "stderr": "e"}},
+        {"type": f"{content}.delta", "output_index": 1, "command_index": 1, "delta": {"stdout": "?"}},
+        {"type": f"{content}.done", "output_index": 1, "command_index": 1, "output": [{"stdout": "/root"}]},
+    )
+    assert call_item["action"]["commands"] == ["ls", "pwd"]
+    assert output_item["output"] == [{"stdout": "ab", "stderr": "e"}, {"stdout": "/root"}]
+
+
+def test_annotations_statuses_code_and_arguments():
+    message, code, search, mcp = output(
+        {"type": ADDED, "output_index": 0, "item": {"type": "message", "id": "m", "content": []}},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "see"},
+        {"type": "response.output_text.annotation.added", "output_index": 0, "content_index": 0, "annotation_index": 0, "annotation": {"type": "url_citation"}},
+        {"type": "response.content_part.done", "output_index": 0, "content_index": 0, "part": {"type": "output_text", "text": "see there"}},
+        {"type": ADDED, "output_index": 1, "item": {"type": "code_interpreter_call", "id": "ci"}},
+        {"type": "response.code_interpreter_call_code.delta", "output_index": 1, "delta": "1"},
+        {"type": "response.code_interpreter_call_code.delta", "output_index": 1, "delta": "+1"},
+        {"type": "response.code_interpreter_call.interpreting", "output_index": 1},
+        {"type": ADDED, "output_index": 2, "item": {"type": "web_search_call", "id": "ws"}},
+        {"type": "response.web_search_call.searching", "item_id": "ws"},
+        {"type": "response.image_generation_call.partial_image", "item_id": "nobody"},
+        {"type": ADDED, "output_index": 3, "item": {"type": "mcp_call", "id": "mc"}},
+        {"type": "response.mcp_call_arguments.done", "output_index": 3, "arguments": "{}"},
+    )
+    assert message["content"][0] == {"type": "output_text", "text": "see there", "annotations": [{"type": "url_citation"}]}
+    assert (code["code"], code["status"]) == ("1+1", "interpreting")
+    assert search["status"] == "searching"
+    assert mcp["arguments"] == "{}"
+
+
+def test_hostile_indices_cost_nothing():
+    assembler = assemble(
+        [
+            {"type": "response.output_text.delta", "output_index": [1], "content_index": {"a": 1}, "delta": "a"},
+            {"type": "response.output_text.delta", "output_index": [1], "content_index": {"a": 1}, "delta": 5},
+            {"type": "response.shell_call_command.delta", "output_index": 10**12, "command_index": -4, "delta": "ls"},
+            {"type": "response.image_generation_call.partial_image", "output_index": 0},
+        ]
+    )
+    assert assembler.response["output"][0]["content"][0]["text"] == "a"
+
+
+# --- routing
+
+
+def test_events_without_any_index_go_to_the_only_open_item_of_their_type():
+    delta = "response.function_call_arguments.delta"
+    one, two = output(
+        {"type": ADDED, "item": {"type": "message", "id": "m"}},
+        {"type": ADDED, "item": {"type": "function_call", "call_id": "c", "arguments": ""}},
+        {"type": delta, "delta": "{"},
+        {"type": "response.output_text.delta", "delta": "hi"},
+        {"type": delta, "delta": "}"},
+    )
+    assert (one["content"][0]["text"], two["arguments"]) == ("hi", "{}")
+
+
+def test_an_item_id_that_changes_with_every_event_does_not_matter():
+    deltas = [
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "item_id": f"changing{n}", "delta": str(n)}
+        for n in range(5)
+    ]
+    (item,) = output({"type": ADDED, "output_index": 0, "item": {"type": "function_call", "id": "fc"}}, *deltas)
+    assert item["arguments"] == "01234"
+
+
+def test_streamed_items_find_their_twin_in_the_terminal_event_by_id():
+    events = list(response_events(resource(message_item("m1", "one"), call("f"), message_item("m2", "two"))))
+    told = events[-1]["response"]
+    events = [event for event in events if event.get("output_index") != 0]
+    for event in events:
+        event.pop("output_index", None)
+        event.pop("sequence_number")
+    assert assemble(events).response["output"] == told["output"]
+
+
+def test_an_item_of_another_type_is_no_twin():
+    events = list(response_events(resource(message_item("m1", "one"))))
+    events[-1]["response"]["output"] = [{"type": "reasoning", "id": "rs"}]
+    assert [item["type"] for item in assemble(events).response["output"]] == ["reasoning", "message"]
+
+
+# --- order
+
+
+CALL = call("f", a=1)
+
+
+def golden():
+    return list(response_events(resource(message_item("m", "Hello there, at some length."), CALL)))
+
+
+def test_repeated_events_are_dropped():
+    events = golden()
+    source = random.Random(1)
+    noisy = []
+    for index, event in enumerate(events):
+        noisy.append(event)
+        if source.random() < 0.5:
+            noisy.append(dict(events[max(0, index - source.randint(0, 3))]))
+    assembler = Assembler()
+    kept = [event for event in noisy if assembler.feed(Event(event))]
+    assert kept == events
+    assert assembler.response == assemble(events).response
+
+
+def test_after_a_gap_or_a_reorder_only_the_end_counts():
+    whole = assemble(golden()).response
+    for mangle in (lambda e: e.pop(5), lambda e: e.insert(4, e.pop(6))):
+        events = golden()
+        mangle(events)
+        assert assemble(events).response == whole
+        events = golden()
+        mangle(events)
+        events[-1]["response"] = {**events[-1]["response"], "output": None}
+        with pytest.raises(WireError, match="lost or came out of order"):
+            assemble(events)
+
+
+def test_a_server_that_does_not_count_is_believed():
+    events = golden()
+    for event in events:
+        event["sequence_number"] = 0
+    events[-1]["response"] = {**events[-1]["response"], "output": []}
+    assert [item["type"] for item in assemble(events).response["output"]] == ["message", "function_call"]
+
+
+def test_a_gap_of_any_size_takes_no_memory():
+    events = golden()
+    for event in events[3:]:
+        event["sequence_number"] += 10**15
+    assert assemble(events).response["status"] == "completed"
+
+
+# --- the end
+
+
+def test_the_kind_of_the_terminal_event_says_what_its_status_does_not():
+    for told, status in (("in_progress", "completed"), (None, "completed"), ("incomplete", "incomplete")):
+        event = {"type": "response.completed", "response": {"status": told, "output": []}}
+        assert assemble([event]).response["status"] == status
+
+
+def test_what_follows_the_end_changes_only_a_failures_reason():
+    late = {"type": "error", "code": "content_filter", "message": "late"}
+    completed = {"type": "response.completed", "response": {"id": "r", "output": []}}
+    failed = {"type": "response.failed", "response": {"id": "r", "error": {"code": "x", "message": "first"}}}
+    bare = {"type": "response.failed", "response": {"id": "r"}}
+    assert assemble([completed, late, failed]).response["status"] == "completed"
+    assert assemble([failed, late]).response["error"]["message"] == "late"
+    told = assemble([late, bare]).response
+    assert (told["id"], told["error"]["message"]) == ("r", "late")
+    assert assemble([late, failed]).response["error"]["message"] == "first"
+
+
+# --- views of the response
+
+
+def test_parsed_takes_the_final_answer_only():
+    commentary = {**message_item("c", "let me see"), "phase": "commentary"}
+    assert Response(resource(commentary, message_item("m", '{"a": 1}'))).parsed == {"a": 1}
+    assert Response(resource(call("f"))).parsed is None
+    assert Response(resource(message_item("m", '{"a":'), status="incomplete")).parsed is None
+    with pytest.raises(WireError, match="not JSON"):
+        _ = Response(resource(message_item("m", "plain words"))).parsed
+
+
+def test_rate_limits_in_every_form():
+    headers = {"x-ratelimit-reset-requests": "1h2m3s", "x-ratelimit-reset-tokens": "20", "x-ratelimit-limit-tokens": "nan"}
+    assert RateLimits.read(headers) == (None, None, 3723, None, None, 20)
