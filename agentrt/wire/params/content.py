@@ -59,10 +59,10 @@ class InputFileParam(TypedDict, total=False):
 
 
 class InputAudioData(TypedDict):
-    """Sound as base64, and its format."""
+    """Sound as base64, and its format: ``mp3`` or ``wav`` for most servers."""
 
     data: str
-    format: Literal["mp3", "wav"] | str  # noqa: PYI051 - names those that most servers take
+    format: str
 
 
 class InputAudioParam(TypedDict):

@@ -1,4 +1,4 @@
-"""What users write: messages, calls of the client's own tools and their outputs, and the union of all 33 input items."""
+"""What users write: messages, calls of the client's own tools, their outputs, and the union of all 33 input items."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, Required, TypedDict
