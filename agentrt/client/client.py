@@ -20,7 +20,7 @@ from agentrt.client.http import FIRST_ERROR, Opened, status_error
 from agentrt.client.providers import Provider, resolve
 from agentrt.client.retries import unavailable, wait_before
 from agentrt.client.stream import ResponseStream
-from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, translated
+from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, raise_ours
 from agentrt.errors import ServerError, StatusError, UsageError
 from agentrt.wire.items import Item
 from agentrt.wire.json import is_list, parse
@@ -254,13 +254,15 @@ class Client(Endpoints):
         bearer = self._bearer if self._key is None else _bearer(await _called(self._key))
         if bearer and "authorization" not in headers:
             headers = {**headers, "authorization": bearer}
-        with translated(request.url, clock):
+        try:
             sent = await sender.send(request.method, request.url, headers, request.body, clock)
-            client_id = request.headers["x-client-request-id"]
-            opened = Opened(sent, sender, clock, str(request.url), self._endpoint.hint, client_id)
-            if sent.status_code >= FIRST_ERROR:
-                raise await status_error(opened)
-            return opened
+        except Exception as error:
+            raise_ours(error, request.url, clock)
+        client_id = request.headers["x-client-request-id"]
+        opened = Opened(sent, sender, clock, str(request.url), self._endpoint.hint, client_id)
+        if sent.status_code >= FIRST_ERROR:
+            raise await status_error(opened)
+        return opened
 
     async def _retrying(self, request: PreparedRequest, once: Callable[[PreparedRequest, Clock], Awaitable[T]]) -> T:
         """Try, and try again while that makes sense. The idempotency key is the same each time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from agentrt.client.transport import LEAVE_SECONDS, MAX_BODY_BYTES, read_body, read_chunks, translated
+from agentrt.client.transport import LEAVE_SECONDS, MAX_BODY_BYTES, raise_ours, read_body, read_chunks
 from agentrt.errors import UnreachableError, UsageError, WireError
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.json import as_dict, as_list, as_str, parse
@@ -154,9 +154,10 @@ class Endpoints:
         async def once(request: PreparedRequest, clock: Clock) -> tuple[bytearray, Mapping[str, str]]:
             opened = await self._open(request, clock)
             try:
-                with translated(request.url, clock):
-                    async with aclosing(read_chunks(opened.sent, opened.sender, clock)) as chunks:
-                        return await read_body(chunks, limit), opened.sent.headers
+                async with aclosing(read_chunks(opened.sent, opened.sender, clock)) as chunks:
+                    return await read_body(chunks, limit), opened.sent.headers
+            except Exception as error:
+                raise_ours(error, request.url, clock)
             finally:
                 with anyio.move_on_after(LEAVE_SECONDS, shield=True):
                     await opened.sent.aclose()

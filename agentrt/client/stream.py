@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Self
@@ -10,7 +9,7 @@ from typing import Any, Self
 import anyio
 
 from agentrt.client.http import Opened
-from agentrt.client.transport import LEAVE_SECONDS, read_body, read_chunks, translated
+from agentrt.client.transport import LEAVE_SECONDS, raise_ours, read_body, read_chunks, translated
 from agentrt.errors import AgentrtError, IncompleteStreamError, ServerError, UnreachableError, UsageError, WireError
 from agentrt.wire.assembler import Assembler
 from agentrt.wire.events import Event
@@ -100,6 +99,11 @@ class ResponseStream:
         await self._drain()
         return self._response
 
+    def interrupt(self) -> None:
+        """End the wait for the next event, and every later one, with a `DeadlineError`; from the same event loop."""
+        if self._opened is not None:
+            self._opened.clock.ring()
+
     @property
     def response(self) -> Response:
         """The whole response; raises UsageError before the last event has come."""
@@ -124,21 +128,22 @@ class ResponseStream:
     async def _read(self, opened: Opened) -> None:
         assert self._chunks is not None
         try:
-            with translated(opened.url, opened.clock):
-                if self._assembler is not None and self._kind == "text/event-stream":
-                    await self._read_events(self._chunks, opened, self._assembler)
-                elif self._kind in ("application/json", ""):
-                    self._read_json(await read_body(self._chunks), opened)
-                else:
-                    body = await anext(self._chunks, b"")
-                    raise WireError(
-                        f"{opened.url} answered with {self._kind}, not with JSON or events: {body[:_SHOWN]!r}. "
-                        "Check that base_url leads to a Responses API (it often ends in /v1)."
-                    )
-        except ServerError as error:
-            opened.blame(error)
+            if self._assembler is not None and self._kind == "text/event-stream":
+                await self._read_events(self._chunks, opened, self._assembler)
+            elif self._kind in ("application/json", ""):
+                self._read_json(await read_body(self._chunks), opened)
+            else:
+                body = await anext(self._chunks, b"")
+                raise WireError(
+                    f"{opened.url} answered with {self._kind}, not with JSON or events: {body[:_SHOWN]!r}. "
+                    "Check that base_url leads to a Responses API (it often ends in /v1)."
+                )
+        except Exception as caught:
+            error = translated(caught, opened.url, opened.clock)
+            if isinstance(error, ServerError):
+                opened.blame(error)
             if not isinstance(error, UnreachableError | IncompleteStreamError):
-                raise
+                raise_ours(caught, opened.url, opened.clock)
             await self._take_up(error)
 
     async def _take_up(self, error: ServerError) -> None:
@@ -205,13 +210,13 @@ class ResponseStream:
         if drained or not (self._opened and self._chunks and self._response and self._assembler):
             return
         seconds = _GRACE_SECONDS.get(self._response.status, _DRAIN_SECONDS)
-        with (
-            anyio.move_on_after(seconds),
-            contextlib.suppress(AgentrtError),
-            translated("the stream", self._opened.clock),
-        ):
-            async for chunk in self._chunks:
-                self._feed(chunk, self._assembler)
+        try:
+            with anyio.move_on_after(seconds):
+                async for chunk in self._chunks:
+                    self._feed(chunk, self._assembler)
+        except Exception as error:
+            if not isinstance(translated(error, "", self._opened.clock), AgentrtError):
+                raise
         self._response = Response(self._assembler.response, self._opened.sent.headers)
 
 

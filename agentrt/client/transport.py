@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 import anyio
 import anyio.lowlevel
+import h11
 import httpx2
 
-from agentrt.errors import AgentrtError, DeadlineError, UnreachableError, UsageError, WireError
+from agentrt.errors import DeadlineError, UnreachableError, UsageError, WireError
 from agentrt.local import open_transport
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "SenderPerLoop",
     "Sent",
     "Timeouts",
+    "raise_ours",
     "read_body",
     "read_chunks",
     "translated",
@@ -65,12 +67,20 @@ class Clock:
         deadline: When the whole must be over, on `time.monotonic`.
     """
 
-    __slots__ = ("_quiet_until", "deadline", "timeouts")
+    __slots__ = ("_quiet_until", "deadline", "timeouts", "waiting")
 
     def __init__(self, timeouts: Timeouts, deadline: float = math.inf) -> None:
         self.timeouts = timeouts
         self.deadline = deadline
+        self.waiting: anyio.CancelScope | None = None
+        """The scope of the wait for the network that is under way, if any."""
         self._quiet_until = math.inf
+
+    def ring(self) -> None:
+        """Let the deadline be now: the wait that is under way ends, and there will be no other."""
+        self.deadline = -math.inf
+        if self.waiting is not None:
+            self.waiting.cancel()
 
     def start_listening(self) -> None:
         """An event, or the beginning of a stream: silence is counted from here on."""
@@ -202,36 +212,41 @@ def _has_proxy(url: httpx2.URL) -> bool:
     return bool(proxies.get(url.scheme) or proxies.get("all")) and not proxy_bypass(url.host)
 
 
-@contextmanager
-def translated(url: object, clock: Clock) -> Generator[None, None, None]:
-    """Turn the exceptions of httpx2, httpx and httpcore2 into `UnreachableError`."""
-    try:
-        yield
-    except AgentrtError:
-        raise
-    except Exception as error:
-        if not isinstance(error, _foreign()):
-            raise
-        name = type(error).__name__
-        if name in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
-            raise UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key") from error
-        if name.endswith("Timeout") and clock.left() == 0:
-            raise clock.error(str(url)) from error
-        raise UnreachableError(
-            f"no complete answer from {url}: {name} {error}".rstrip()
-            + ". Check the address, the network, and that the server is running."
-        ) from error
+def raise_ours(error: Exception, url: object, clock: Clock) -> NoReturn:
+    """Raise the error of ours that stands for one of httpx2's, httpx's, h11's or the network's; any other as it is."""
+    ours = translated(error, url, clock)
+    if ours is error:
+        raise error
+    raise ours from error
+
+
+def translated(error: Exception, url: object, clock: Clock) -> Exception:
+    """Give the error of ours that stands for one of httpx2's, httpx's, h11's or the network's; any other as it is."""
+    if not isinstance(error, _foreign()):
+        return error
+    name = type(error).__name__
+    if name in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
+        return UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key")
+    if name.endswith("Timeout") and clock.left() == 0:
+        return clock.error(str(url))
+    return UnreachableError(
+        f"no complete answer from {url}: {name} {error}".rstrip()
+        + ". Check the address, the network, and that the server is running."
+    )
 
 
 def _foreign() -> tuple[type[Exception], ...]:
     other: Any = sys.modules.get("httpx")
-    core: Any = sys.modules.get("httpcore2")
-    errors: tuple[type[Exception], ...] = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL)
-    if other is not None:
-        errors = (*errors, other.HTTPError, other.StreamError, other.InvalidURL)
-    if core is not None:
-        errors = (*errors, core.TimeoutException, core.NetworkError, core.ProtocolError, core.UnsupportedProtocol)
-    return errors
+    errors: tuple[type[Exception], ...] = (
+        httpx2.HTTPError,
+        httpx2.StreamError,
+        httpx2.InvalidURL,
+        h11.ProtocolError,
+        anyio.BrokenResourceError,
+        anyio.ClosedResourceError,
+        OSError,
+    )
+    return errors if other is None else (*errors, other.HTTPError, other.StreamError, other.InvalidURL)
 
 
 async def read_chunks(sent: Sent, sender: Sender, clock: Clock) -> AsyncGenerator[bytes, None]:
@@ -246,9 +261,9 @@ async def read_chunks(sent: Sent, sender: Sender, clock: Clock) -> AsyncGenerato
             if sender.clocked:
                 chunk = await anext(chunks, None)
             else:
-                with anyio.move_on_after(clock.left()) as scope:
+                with anyio.move_on_after(clock.left()) as clock.waiting:
                     chunk = await anext(chunks, None)
-                if scope.cancelled_caught:
+                if clock.waiting.cancelled_caught:
                     raise clock.error("the server")
             if chunk is None:
                 return

@@ -94,6 +94,7 @@ class Run:
         self._arrived = anyio.Event()
         self._events: AsyncGenerator[RunEvent, None] | None = None
         self._waiting: anyio.CancelScope | None = None
+        self._reading: ResponseStream | None = None
         self._cancelled = False
 
     async def __aenter__(self) -> Self:
@@ -155,6 +156,8 @@ class Run:
         self._cancelled = True
         if self._waiting is not None:
             self._waiting.cancel()
+        if self._reading is not None:
+            self._reading.interrupt()
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         event: loop.Event = loop.Start(await self._begin_history())
@@ -274,10 +277,17 @@ class Run:
         yield response
 
     async def _next_event(self, stream: ResponseStream) -> Event | None:
+        if self._cancelled:
+            raise _CancelledByCaller
+        self._reading = stream  # `cancel` interrupts it: a scope around each event would cost a tenth of a stream
         try:
-            return await self._interruptible(anext(stream, None))
+            return await anext(stream, None)
         except (UnreachableError, IncompleteStreamError) as error:
+            if self._cancelled:
+                raise _CancelledByCaller from error
             raise _BrokenReply(error) from error
+        finally:
+            self._reading = None
 
     def _mended(self, error: StatusError, params: Mapping[str, Any], effect: loop.CallModel) -> bool:
         """Note what was refused and can be left out or told in another way; false if it was something else."""

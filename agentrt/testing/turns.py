@@ -31,6 +31,9 @@ class Turn:
         delay: Seconds before the answer begins.
         pause: Seconds between the chunks of the answer.
         cut: Close the connection instead of ending the body.
+        cut_after: Close it after this many chunks; an event of a stream is a chunk, and a JSON body is one. With
+            ``background``, the response goes on all the same; several numbers cut its next streams too.
+        polls: How many times ``GET`` finds a ``background`` response unfinished.
     """
 
     output: tuple[Mapping[str, Any], ...] = ()
@@ -44,6 +47,8 @@ class Turn:
     delay: float = 0.0
     pause: float = 0.0
     cut: bool = False
+    cut_after: int | tuple[int, ...] | None = None
+    polls: int = 1
 
 
 def say(text: str, **more: Any) -> Turn:

@@ -10,6 +10,7 @@ import base64
 import os
 import re
 import stat
+from pathlib import Path
 from typing import Any
 
 from agentrt.errors import UsageError
@@ -99,7 +100,7 @@ def load(kind: str, source: object, max_bytes: int) -> tuple[bytes, str | None]:
     path: str = os.fsdecode(source)  # pyright: ignore[reportUnknownArgumentType]
     data = _read(path, max_bytes)
     _check_size(repr(path), len(data), max_bytes)
-    return data, os.path.basename(path)
+    return data, Path(path).name
 
 
 def _read(path: str, max_bytes: int) -> bytes:
@@ -141,9 +142,12 @@ def image_type(data: bytes, name: str | None) -> str:
     Raises:
         UsageError: It is no image, or can't be told.
     """
-    media_type = _signature(data) or _by_name(name)
+    media_type = _signature(data)
+    if media_type is not None:
+        return media_type
+    media_type = _by_name(name)
     # A file that is named like one of the four but doesn't begin like one is broken, or something else renamed.
-    if media_type is None or not media_type.startswith("image/") or not (_signature(data) or media_type not in _SIGNED):
+    if media_type is None or media_type in _SIGNED or not media_type.startswith("image/"):
         raise UsageError(
             f"{name or 'what is given'} doesn't begin like a PNG, JPEG, GIF or WebP image: it is broken or something "
             "else. Pass media_type='image/…' for another kind of image, or File(…) for a document."
@@ -198,7 +202,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _by_name(name: str | None) -> str | None:
-    suffix = os.path.splitext(name or "")[1].lower()
+    suffix = Path(name or "").suffix.lower()
     if suffix in _DOCUMENTS:
         return _DOCUMENTS[suffix]
     import mimetypes  # noqa: PLC0415 - it reads the machine's tables

@@ -3,8 +3,8 @@
 A part is made once, from a URL, a `pathlib.Path`, bytes, or the id of a file that the provider has; it is plain data
 afterwards. A plain string is never taken for a path.
 
-Shapes: the content parts of the openai 3.54 wheel's types. ``input_audio`` is not among them; it has the shape that Chat
-Completions gave it, which servers of open models take.
+Shapes: the content parts of the openai 3.54 wheel's types. ``input_audio`` is not among them; it has the shape that
+Chat Completions gave it, which servers of open models take.
 """
 
 from __future__ import annotations

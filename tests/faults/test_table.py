@@ -139,7 +139,7 @@ async def test_broken_events_are_errors_of_ours(body):
 
 @pytest.mark.parametrize(
     "start",
-    [b"HTTP/9.9 banana\r\n\r\n", b"\x00\x01\x02", b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n", b""],
+    [b"HTTP/9.9 banana\r\n\r\n", b"\x00\x01\x02", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n", b""],
 )
 async def test_what_is_not_even_http_is_an_error_of_ours(start):
     with RawServer(lambda number, request: iter([start])) as server:
