@@ -20,6 +20,7 @@ from agentrt.drivers.local import Plan, Run
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
 from agentrt.wire.items import Item
+from agentrt.wire.json import is_dict
 from agentrt.wire.parts import Input, input_items
 from agentrt.wire.requests import LOGPROBS, RequestSettings
 
@@ -110,8 +111,9 @@ class Agent:
             return None
         if self._fixed.get("store") is False:
             raise UsageError(f"history={self.history!r} needs the server to store; leave store=False out")
-        given = self._fixed.pop("previous_response_id" if self.history == "response" else "conversation", None)
-        return str(given["id"]) if isinstance(given, Mapping) else given
+        given: Any = self._fixed.pop("previous_response_id" if self.history == "response" else "conversation", None)
+        anchor: str | None = given["id"] if is_dict(given) else given
+        return anchor
 
     async def run(
         self,

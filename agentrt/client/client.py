@@ -8,7 +8,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 import anyio
@@ -20,7 +20,7 @@ from agentrt.client.http import FIRST_ERROR, Opened, status_error
 from agentrt.client.providers import Provider, resolve
 from agentrt.client.retries import unavailable, wait_before
 from agentrt.client.stream import ResponseStream
-from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, raise_ours
+from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
 from agentrt.errors import ServerError, StatusError, UsageError
 from agentrt.wire.items import Item
 from agentrt.wire.json import is_list, parse
@@ -218,13 +218,13 @@ class Client(Endpoints):
         check_request(params, self._ranges)
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
-        models: Any = params.get("model")
-        if isinstance(models, str) or not isinstance(models, Sequence):
-            models = (models,)
+        model: Any = params.get("model")
+        models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]  # pyright: ignore[reportUnknownArgumentType]
         if not models:
             raise UsageError("model=[] names no model; name at least one")
-        bodies = [encode_request({**params, "model": model}) for model in models]
-        own = {"content-type": "application/json", **(params.get("extra_headers") or {})}
+        bodies = [encode_request({**params, "model": name}) for name in models]
+        more: Mapping[str, str] = params.get("extra_headers") or {}
+        own = {"content-type": "application/json", **more}
         timeouts = self._timeouts
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
@@ -256,8 +256,8 @@ class Client(Endpoints):
             headers = {**headers, "authorization": bearer}
         try:
             sent = await sender.send(request.method, request.url, headers, request.body, clock)
-        except Exception as error:
-            raise_ours(error, request.url, clock)
+        except foreign() as error:
+            raise translated(error, request.url, clock) from error
         client_id = request.headers["x-client-request-id"]
         opened = Opened(sent, sender, clock, str(request.url), self._endpoint.hint, client_id)
         if sent.status_code >= FIRST_ERROR:
@@ -302,9 +302,7 @@ class Client(Endpoints):
                 logger.warning("a model stays unavailable, the next one is asked: %s", error)
         return await self._retrying(requests[-1], once)
 
-    async def _resume(
-        self, response_id: str, after: int | None, error: ServerError, breaks: int
-    ) -> Opened | Response:
+    async def _resume(self, response_id: str, after: int | None, error: ServerError, breaks: int) -> Opened | Response:
         """Open a background response's stream again after the event it broke at, or poll where that can't be had."""
         wait = self.wait_before(error, breaks)
         if wait is None:

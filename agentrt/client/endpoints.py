@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from agentrt.client.transport import LEAVE_SECONDS, MAX_BODY_BYTES, raise_ours, read_body, read_chunks
+from agentrt.client.transport import LEAVE_SECONDS, MAX_BODY_BYTES, foreign, read_body, read_chunks, translated
 from agentrt.errors import UnreachableError, UsageError, WireError
 from agentrt.wire.items import Item, item_view
-from agentrt.wire.json import as_dict, as_list, as_str, parse
+from agentrt.wire.json import as_dict, as_list, as_str, is_list, parse
 from agentrt.wire.parts import input_items
 from agentrt.wire.responses import Response
 
@@ -156,8 +156,8 @@ class Endpoints:
             try:
                 async with aclosing(read_chunks(opened.sent, opened.sender, clock)) as chunks:
                     return await read_body(chunks, limit), opened.sent.headers
-            except Exception as error:
-                raise_ours(error, request.url, clock)
+            except foreign() as error:
+                raise translated(error, request.url, clock) from error
             finally:
                 with anyio.move_on_after(LEAVE_SECONDS, shield=True):
                     await opened.sent.aclose()
@@ -284,8 +284,8 @@ def _few(items: Sequence[Any]) -> list[Item]:
 
 
 def _with_items(params: dict[str, Any]) -> dict[str, Any]:
-    given = params.get("input")
-    return {**params, "input": input_items(given)} if isinstance(given, list) else params
+    given: Any = params.get("input")
+    return {**params, "input": input_items(given)} if is_list(given) else params
 
 
 def quoted(part: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from agentrt.client.retries import retry_after, should_retry
-from agentrt.client.transport import Clock, Sender, Sent, raise_ours, read_body, read_chunks
+from agentrt.client.transport import Clock, Sender, Sent, foreign, read_body, read_chunks, translated
 from agentrt.errors import AuthenticationError, RateLimitError, ServerError, StatusError, WireError
 from agentrt.wire.json import as_dict, as_str, parse
 
@@ -53,8 +53,8 @@ async def status_error(opened: Opened) -> StatusError:
             body = await read_body(chunks, limit=_MAX_ERROR_BYTES)
     except WireError:
         body = bytearray()
-    except Exception as error:
-        raise_ours(error, opened.url, opened.clock)
+    except foreign() as lost:
+        raise translated(lost, opened.url, opened.clock) from lost
     finally:
         await response.aclose()
     try:

@@ -7,6 +7,7 @@ chunk per event: here all that one read from the socket brought goes on at once.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import ssl
 import sys
@@ -123,10 +124,9 @@ class _Line:
             data += self._http.send(h11.Data(data=content)) or b""
         data += self._http.send(h11.EndOfMessage()) or b""
         with anyio.move_on_after(self.clock.left()) as self.clock.waiting:
-            try:
+            # The server may have answered before it hung up: reading will tell.
+            with contextlib.suppress(anyio.BrokenResourceError, OSError):
                 await self._stream.send(data)
-            except (anyio.BrokenResourceError, OSError):
-                pass  # the server may have answered before it hung up: reading will tell
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
@@ -169,7 +169,7 @@ class _Line:
 
     def has_been_left(self) -> bool:
         """Tell whether the server closed the idle connection: then, and only then, there is something to read."""
-        return _is_readable(self._stream.extra(anyio.abc.SocketAttribute.raw_socket).fileno())
+        return _is_readable(self._stream.extra(anyio.abc.SocketAttribute.raw_socket).fileno())  # noqa: S610 - not Django's
 
     async def close(self) -> None:
         """Close the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Self
@@ -9,7 +10,7 @@ from typing import Any, Self
 import anyio
 
 from agentrt.client.http import Opened
-from agentrt.client.transport import LEAVE_SECONDS, raise_ours, read_body, read_chunks, translated
+from agentrt.client.transport import LEAVE_SECONDS, foreign, read_body, read_chunks, translated
 from agentrt.errors import AgentrtError, IncompleteStreamError, ServerError, UnreachableError, UsageError, WireError
 from agentrt.wire.assembler import Assembler
 from agentrt.wire.events import Event
@@ -138,19 +139,20 @@ class ResponseStream:
                     f"{opened.url} answered with {self._kind}, not with JSON or events: {body[:_SHOWN]!r}. "
                     "Check that base_url leads to a Responses API (it often ends in /v1)."
                 )
-        except Exception as caught:
-            error = translated(caught, opened.url, opened.clock)
-            if isinstance(error, ServerError):
-                opened.blame(error)
-            if not isinstance(error, UnreachableError | IncompleteStreamError):
-                raise_ours(caught, opened.url, opened.clock)
-            await self._take_up(error)
+        except ServerError as error:
+            await self._take_up(error, opened, error.__cause__)
+        except foreign() as error:
+            await self._take_up(translated(error, opened.url, opened.clock), opened, error)
 
-    async def _take_up(self, error: ServerError) -> None:
+    async def _take_up(self, error: AgentrtError, opened: Opened, cause: BaseException | None) -> None:
         """Go on with a background response whose stream broke; raise the error where that can't be."""
+        if isinstance(error, ServerError):
+            opened.blame(error)
         so_far = {} if self._assembler is None else self._assembler.response
-        if self._resume is None or self._assembler is None or not so_far.get("id") or not so_far.get("background"):
-            raise error
+        broken = isinstance(error, UnreachableError | IncompleteStreamError) and so_far.get("background")
+        if not broken or self._resume is None or self._assembler is None or not so_far.get("id"):
+            raise error from cause
+        assert isinstance(error, ServerError)
         await self.aclose()
         self._breaks += 1
         found = await self._resume(so_far["id"], self._assembler.last_number, error, self._breaks)
@@ -175,9 +177,7 @@ class ResponseStream:
             response = {"output": list[Any](), **response, "status": "failed"}
         self._response = Response(response, opened.sent.headers)
 
-    async def _read_events(
-        self, chunks: AsyncGenerator[bytes, None], opened: Opened, assembler: Assembler
-    ) -> None:
+    async def _read_events(self, chunks: AsyncGenerator[bytes, None], opened: Opened, assembler: Assembler) -> None:
         async for chunk in chunks:
             if self._feed(chunk, assembler):
                 self._breaks = 0
@@ -210,13 +210,9 @@ class ResponseStream:
         if drained or not (self._opened and self._chunks and self._response and self._assembler):
             return
         seconds = _GRACE_SECONDS.get(self._response.status, _DRAIN_SECONDS)
-        try:
-            with anyio.move_on_after(seconds):
-                async for chunk in self._chunks:
-                    self._feed(chunk, self._assembler)
-        except Exception as error:
-            if not isinstance(translated(error, "", self._opened.clock), AgentrtError):
-                raise
+        with anyio.move_on_after(seconds), contextlib.suppress(AgentrtError, *foreign()):
+            async for chunk in self._chunks:
+                self._feed(chunk, self._assembler)
         self._response = Response(self._assembler.response, self._opened.sent.headers)
 
 

@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 import anyio.lowlevel
 import h11
 import httpx2
 
-from agentrt.errors import DeadlineError, UnreachableError, UsageError, WireError
+from agentrt.errors import AgentrtError, DeadlineError, UnreachableError, UsageError, WireError
 from agentrt.local import open_transport
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
     "SenderPerLoop",
     "Sent",
     "Timeouts",
-    "raise_ours",
+    "foreign",
     "read_body",
     "read_chunks",
     "translated",
@@ -147,9 +147,7 @@ class Sender:
     ) -> Sent:
         """Send a request; gives its response once the headers have come, the body unread."""
         timeout = (clock.timeouts.connect, None, None, None)
-        request = self._client.build_request(
-            method, str(url), headers=dict(headers), content=content, timeout=timeout
-        )
+        request = self._client.build_request(method, str(url), headers=dict(headers), content=content, timeout=timeout)
         with anyio.move_on_after(clock.left()):
             response: Sent = await self._client.send(request, stream=True)
             return response
@@ -212,30 +210,8 @@ def _has_proxy(url: httpx2.URL) -> bool:
     return bool(proxies.get(url.scheme) or proxies.get("all")) and not proxy_bypass(url.host)
 
 
-def raise_ours(error: Exception, url: object, clock: Clock) -> NoReturn:
-    """Raise the error of ours that stands for one of httpx2's, httpx's, h11's or the network's; any other as it is."""
-    ours = translated(error, url, clock)
-    if ours is error:
-        raise error
-    raise ours from error
-
-
-def translated(error: Exception, url: object, clock: Clock) -> Exception:
-    """Give the error of ours that stands for one of httpx2's, httpx's, h11's or the network's; any other as it is."""
-    if not isinstance(error, _foreign()):
-        return error
-    name = type(error).__name__
-    if name in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
-        return UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key")
-    if name.endswith("Timeout") and clock.left() == 0:
-        return clock.error(str(url))
-    return UnreachableError(
-        f"no complete answer from {url}: {name} {error}".rstrip()
-        + ". Check the address, the network, and that the server is running."
-    )
-
-
-def _foreign() -> tuple[type[Exception], ...]:
+def foreign() -> tuple[type[Exception], ...]:
+    """Name the exceptions that are to be caught here: those of httpx2, httpx, h11 and the network."""
     other: Any = sys.modules.get("httpx")
     errors: tuple[type[Exception], ...] = (
         httpx2.HTTPError,
@@ -247,6 +223,19 @@ def _foreign() -> tuple[type[Exception], ...]:
         OSError,
     )
     return errors if other is None else (*errors, other.HTTPError, other.StreamError, other.InvalidURL)
+
+
+def translated(error: Exception, url: object, clock: Clock) -> AgentrtError:
+    """Give the error of ours that stands for one of theirs."""
+    name = type(error).__name__
+    if name in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
+        return UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key")
+    if name.endswith("Timeout") and clock.left() == 0:
+        return clock.error(str(url))
+    return UnreachableError(
+        f"no complete answer from {url}: {name} {error}".rstrip()
+        + ". Check the address, the network, and that the server is running."
+    )
 
 
 async def read_chunks(sent: Sent, sender: Sender, clock: Clock) -> AsyncGenerator[bytes, None]:

@@ -152,4 +152,3 @@ def next_request(
             # A forced choice was obeyed by the first turn; forced again it would loop for ever.
             params["tool_choice"] = "auto"
     return {name: value for name, value in added.items() if name not in params and name not in refused} | params
-

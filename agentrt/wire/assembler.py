@@ -154,7 +154,11 @@ class Assembler:
 
     def _add(self, kind: str, place: _Place, raw: dict[str, Any]) -> None:
         index = raw.get("output_index")
-        where: tuple[Any, ...] = (kind, raw.get("item_id") if index is None else index, raw.get(place.at) if place.parts else None)
+        where: tuple[Any, ...] = (
+            kind,
+            raw.get("item_id") if index is None else index,
+            raw.get(place.at) if place.parts else None,
+        )
         try:
             live = self._live.get(where)
         except TypeError:  # a list or a dict where an index was due

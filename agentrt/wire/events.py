@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from agentrt.wire.fields import Field, as_dicts, dict_or_none, int_or_none, str_or_none
-from agentrt.wire.json import as_dict, as_str
+from agentrt.wire.json import Field, as_dict, as_dicts, as_str, dict_or_none, int_or_none, str_or_none
 
 __all__ = ["EVENTS", "TERMINAL", "Event"]
 

@@ -8,8 +8,18 @@ from __future__ import annotations
 import binascii
 from typing import Any
 
-from agentrt.wire.fields import Field, as_dicts, as_error, as_strs, dict_or_none, int_or_none, is_true, str_or_none
-from agentrt.wire.json import as_dict, as_str
+from agentrt.wire.json import (
+    Field,
+    as_dict,
+    as_dicts,
+    as_error,
+    as_str,
+    as_strs,
+    dict_or_none,
+    int_or_none,
+    is_true,
+    str_or_none,
+)
 from agentrt.wire.views import Item
 
 __all__ = [

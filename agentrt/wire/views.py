@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentrt.wire.fields import (
+from agentrt.wire.json import (
     Field,
     as_dicts,
     as_is,
+    as_str,
     as_str_or_dicts,
     dict_or_none,
+    dump,
     is_true,
     str_or_none,
 )
-from agentrt.wire.json import as_str, dump
 
 __all__ = [
     "AdditionalTools",
