@@ -54,7 +54,7 @@ class ToolStarted(NamedTuple):
     Attributes:
         call_id: The call's id; of a hosted call the item's.
         name: The tool's name; of a hosted call its type, such as ``web_search``.
-        arguments: The arguments as the model wrote them.
+        arguments: The arguments as the model wrote them; of a hosted call what is known when it begins.
         hosted: Whether the provider runs it.
     """
 
