@@ -1,5 +1,6 @@
 """From any legal stream, and from many others, the response that the non-streaming call would have given."""
 
+import copy
 import random
 
 import pytest
@@ -88,6 +89,13 @@ def test_annotations_statuses_code_and_arguments():
     assert (code["code"], code["status"]) == ("1+1", "interpreting")
     assert search["status"] == "searching"
     assert mcp["arguments"] == "{}"
+
+
+def test_the_events_that_were_handed_out_stay_as_they_came():
+    events = golden()
+    before = copy.deepcopy(events)
+    assemble(events[:-1])
+    assert events == before
 
 
 def test_hostile_indices_cost_nothing():

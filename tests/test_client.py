@@ -598,6 +598,18 @@ async def test_the_stream_of_a_background_response_is_taken_up_where_it_broke(se
             assert [event.sequence_number async for event in again] == numbers[-2:]
 
 
+async def test_a_background_stream_that_was_cancelled_ends_so(serve, client_of):
+    server = serve(say("Hello there, in many pieces.", pause=0.02, polls=100))
+    async with client_of(server) as client:
+        async with client.stream(model="m", input="hi", background=True) as stream:
+            first = await anext(stream)
+            await client.cancel(first.response["id"])
+            with anyio.fail_after(10):
+                async for _ in stream:
+                    pass
+        assert stream.response.status == "cancelled"
+
+
 async def test_where_a_stream_cannot_be_taken_up_the_response_is_polled(serve, client_of):
     reply = say("Hello there, in many pieces.").output
     created = response_resource({"background": True}, response_id="resp_b", created_at=1, status="in_progress")

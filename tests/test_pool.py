@@ -1,7 +1,6 @@
 """The connections that a client keeps by default: reused, over TLS too, and never more than are needed."""
 
 import ssl
-import threading
 
 import anyio
 import pytest
@@ -72,7 +71,6 @@ async def test_connections_are_reused_and_made_as_needed():
             await client.aclose()
             await client.create(model="m", input="hi")
             assert server.connections == 11
-    assert threading.active_count() < 10
 
 
 async def test_a_connection_that_was_kept_too_long_is_closed(monkeypatch):

@@ -21,7 +21,7 @@ from agentrt.client.providers import Provider, resolve
 from agentrt.client.retries import unavailable, wait_before
 from agentrt.client.stream import ResponseStream
 from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
-from agentrt.errors import ServerError, StatusError, UsageError
+from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UsageError
 from agentrt.wire.items import Item
 from agentrt.wire.json import is_list, parse
 from agentrt.wire.parts import input_items
@@ -307,6 +307,10 @@ class Client(Endpoints):
         wait = self.wait_before(error, breaks)
         if wait is None:
             raise error
+        if isinstance(error, IncompleteStreamError):
+            found = await self.retrieve(response_id)
+            if found.status == "cancelled":  # which has no event of its own: the stream just ends
+                return found
         logger.info("the stream of %s broke (%s); it is taken up after event %s", response_id, error, after)
         await anyio.sleep(wait)
         query = {"stream": "true", **({} if after is None else {"starting_after": str(after)})}

@@ -6,6 +6,7 @@ event tells about status, usage and items that were never streamed.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ class Assembler:
             raise WireError(f"the stream opens an item at output_index {claimed!r}, which is no index")
         index = self._next_index() if claimed is None or claimed in self._open else claimed
         self._open[index] = (item.get("id"), item.get("call_id"))
-        self._items[index] = dict(item)
+        self._items[index] = copy.deepcopy(item)  # it is filled in; the event is the user's to keep
 
     def _find(self, raw: Mapping[str, Any], kind: str) -> int | None:
         # By output_index where that item is open, then by id, then by call_id, then the only open item of the type:

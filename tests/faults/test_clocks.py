@@ -41,14 +41,18 @@ def stall(number, request):
     yield 60
 
 
-def clients():
-    return [("pool", None), ("httpx2", httpx2.AsyncClient), ("httpx", httpx.AsyncClient)]
+LIBRARIES = [httpx2.AsyncClient, httpx.AsyncClient]
 
 
-@pytest.mark.parametrize("answer", [pings, drip, streamed_drip, silence, stall])
+@pytest.mark.parametrize(
+    ("answer", "library"),
+    [
+        *[(answer, None) for answer in (pings, drip, streamed_drip, silence, stall)],
+        *[(answer, library) for answer in (pings, silence) for library in LIBRARIES],
+    ],
+)
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize(("name", "library"), clients())
-async def test_the_deadline_of_a_run(answer, streaming, name, library):
+async def test_the_deadline_of_a_run(answer, streaming, library):
     own = None if library is None else library()
     with RawServer(answer) as server:
         async with Client(base_url=server.url, http_client=own, timeout=0.4) as client:
@@ -67,8 +71,8 @@ async def test_the_deadline_of_a_run(answer, streaming, name, library):
 
 
 @pytest.mark.parametrize("answer", [pings, streamed_drip, stall])
-@pytest.mark.parametrize(("name", "library"), clients())
-async def test_silence_between_events(answer, name, library):
+@pytest.mark.parametrize("library", [None, *LIBRARIES])
+async def test_silence_between_events(answer, library):
     own = None if library is None else library()
     with RawServer(answer) as server:
         async with Client(base_url=server.url, http_client=own, idle_timeout=0.3, max_retries=0) as client:
