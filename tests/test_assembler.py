@@ -38,12 +38,22 @@ def test_reasoning_is_put_together_from_its_parts():
     summary, text = "response.reasoning_summary_text", "response.reasoning_text"
     (item,) = output(
         {"type": ADDED, "output_index": 0, "item": {"type": "reasoning", "id": "rs", "summary": []}},
-        {"type": "response.reasoning_summary_part.added", "output_index": 0, "summary_index": 0, "part": {"type": "summary_text", "text": ""}},
+        {
+            "type": "response.reasoning_summary_part.added",
+            "output_index": 0,
+            "summary_index": 0,
+            "part": {"type": "summary_text", "text": ""},
+        },
         {"type": f"{summary}.delta", "output_index": 0, "summary_index": 0, "delta": "so "},
         {"type": f"{summary}.delta", "output_index": 0, "summary_index": 0, "delta": "far"},
         {"type": f"{text}.delta", "output_index": 0, "content_index": 0, "delta": "raw"},
         {"type": "response.reasoning.delta", "output_index": 0, "content_index": 1, "delta": "other"},
-        {"type": "response.reasoning_part.done", "output_index": 0, "content_index": 1, "part": {"type": "reasoning_text", "text": "the other"}},
+        {
+            "type": "response.reasoning_part.done",
+            "output_index": 0,
+            "content_index": 1,
+            "part": {"type": "reasoning_text", "text": "the other"},
+        },
         {"type": f"{text}.done", "output_index": 0, "content_index": 0, "text": "raw and whole"},
     )
     assert item["summary"] == [{"type": "summary_text", "text": "so far"}]
@@ -73,8 +83,19 @@ def test_annotations_statuses_code_and_arguments():
     message, code, search, mcp = output(
         {"type": ADDED, "output_index": 0, "item": {"type": "message", "id": "m", "content": []}},
         {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "see"},
-        {"type": "response.output_text.annotation.added", "output_index": 0, "content_index": 0, "annotation_index": 0, "annotation": {"type": "url_citation"}},
-        {"type": "response.content_part.done", "output_index": 0, "content_index": 0, "part": {"type": "output_text", "text": "see there"}},
+        {
+            "type": "response.output_text.annotation.added",
+            "output_index": 0,
+            "content_index": 0,
+            "annotation_index": 0,
+            "annotation": {"type": "url_citation"},
+        },
+        {
+            "type": "response.content_part.done",
+            "output_index": 0,
+            "content_index": 0,
+            "part": {"type": "output_text", "text": "see there"},
+        },
         {"type": ADDED, "output_index": 1, "item": {"type": "code_interpreter_call", "id": "ci"}},
         {"type": "response.code_interpreter_call_code.delta", "output_index": 1, "delta": "1"},
         {"type": "response.code_interpreter_call_code.delta", "output_index": 1, "delta": "+1"},
@@ -85,7 +106,11 @@ def test_annotations_statuses_code_and_arguments():
         {"type": ADDED, "output_index": 3, "item": {"type": "mcp_call", "id": "mc"}},
         {"type": "response.mcp_call_arguments.done", "output_index": 3, "arguments": "{}"},
     )
-    assert message["content"][0] == {"type": "output_text", "text": "see there", "annotations": [{"type": "url_citation"}]}
+    assert message["content"][0] == {
+        "type": "output_text",
+        "text": "see there",
+        "annotations": [{"type": "url_citation"}],
+    }
     assert (code["code"], code["status"]) == ("1+1", "interpreting")
     assert search["status"] == "searching"
     assert mcp["arguments"] == "{}"
@@ -127,7 +152,12 @@ def test_events_without_any_index_go_to_the_only_open_item_of_their_type():
 
 def test_an_item_id_that_changes_with_every_event_does_not_matter():
     deltas = [
-        {"type": "response.function_call_arguments.delta", "output_index": 0, "item_id": f"changing{n}", "delta": str(n)}
+        {
+            "type": "response.function_call_arguments.delta",
+            "output_index": 0,
+            "item_id": f"changing{n}",
+            "delta": str(n),
+        }
         for n in range(5)
     ]
     (item,) = output({"type": ADDED, "output_index": 0, "item": {"type": "function_call", "id": "fc"}}, *deltas)
@@ -236,5 +266,9 @@ def test_parsed_takes_the_final_answer_only():
 
 
 def test_rate_limits_in_every_form():
-    headers = {"x-ratelimit-reset-requests": "1h2m3s", "x-ratelimit-reset-tokens": "20", "x-ratelimit-limit-tokens": "nan"}
+    headers = {
+        "x-ratelimit-reset-requests": "1h2m3s",
+        "x-ratelimit-reset-tokens": "20",
+        "x-ratelimit-limit-tokens": "nan",
+    }
     assert RateLimits.read(headers) == (None, None, 3723, None, None, 20)

@@ -395,7 +395,7 @@ async def test_a_cut_after_the_end_changes_nothing(serve, client_of):
 
 async def test_an_address_that_no_request_can_go_to():
     async with Client(base_url="ftp://127.0.0.1/v1") as client:
-        with pytest.raises(UsageError, match="no request can be sent|must begin with http"):
+        with pytest.raises(UsageError, match=r"no request can be sent|must begin with http"):
             await client.create(model="m", input="hi")
 
 
@@ -697,7 +697,7 @@ def test_profiles_are_data_that_a_user_can_extend(tmp_path):
         resolve({**env, "MY_HOST": ""}, provider="mine")
     own.write_text("[mine]\nbase_ulr = 3\n")
     known_providers.cache_clear()
-    with pytest.raises(UsageError, match="can't be read.*needs base_url"):
+    with pytest.raises(UsageError, match=r"can't be read.*needs base_url"):
         resolve(env, provider="mine")
     with pytest.raises(UsageError, match="can't be read"):
         known_providers(str(tmp_path / "absent.toml"))
@@ -705,12 +705,14 @@ def test_profiles_are_data_that_a_user_can_extend(tmp_path):
 
 
 def test_every_preset_is_marked():
-    names = set("openai azure cometapi openrouter xai vllm ollama lmstudio llamacpp local".split())
+    names = {"openai", "azure", "cometapi", "openrouter", "xai", "vllm", "ollama", "lmstudio", "llamacpp", "local"}
     assert set(known_providers()) == names
     for profile in known_providers().values():
         assert profile.seen in ("run", "recorded", "read")
         assert profile.deviates
-    azure = resolve({"AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com/", "AZURE_OPENAI_API_KEY": "k"}, provider="azure")
+    azure = resolve(
+        {"AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com/", "AZURE_OPENAI_API_KEY": "k"}, provider="azure"
+    )
     assert azure.base_url == "https://x.openai.azure.com/openai/v1"
 
 

@@ -7,7 +7,18 @@ import pytest
 
 from agentrt import Limits, Result, RunState, UsageError
 from agentrt.core.history import next_request, unanswerable
-from agentrt.core.loop import LEGAL, CallModel, Finish, ModelFailed, ModelReplied, RunTool, Start, Stop, ToolReturned, step
+from agentrt.core.loop import (
+    LEGAL,
+    CallModel,
+    Finish,
+    ModelFailed,
+    ModelReplied,
+    RunTool,
+    Start,
+    Stop,
+    ToolReturned,
+    step,
+)
 from agentrt.core.state import MAIN, Meter, Thread, evolve
 from agentrt.wire.compose import message_item
 from agentrt.wire.items import item_view

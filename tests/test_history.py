@@ -36,7 +36,10 @@ async def test_only_what_is_new_is_sent_on_top_of_the_last_response(serve, clien
         assert result.output == "3 and 7"
         one, two, three = bodies(server)
         assert (one["store"], "previous_response_id" in one, kinds(one)) == (True, False, ["message"])
-        assert (two["previous_response_id"], kinds(two)) == ("resp_1" if not streaming else two["previous_response_id"], ["function_call_output"])
+        assert (two["previous_response_id"], kinds(two)) == (
+            "resp_1" if not streaming else two["previous_response_id"],
+            ["function_call_output"],
+        )
         assert kinds(three) == ["function_call_output"]
         assert three["previous_response_id"] != two["previous_response_id"]
         assert [item.type for item in result.items].count("function_call_output") == 2

@@ -3,6 +3,7 @@
 import base64
 
 import anyio
+
 from agentrt import Agent, tool
 from agentrt.testing import call, calls, say
 
@@ -14,9 +15,29 @@ SEARCH = {
     "status": "completed",
     "action": {"type": "search", "query": "who?", "sources": [{"type": "url", "url": "https://x.test"}]},
 }
-CODE = {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1+1", "container_id": "cntr_1", "outputs": [{"type": "logs", "logs": "2"}]}
-IMAGE = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": base64.b64encode(b"PNG!").decode()}
-MCP = {"type": "mcp_call", "id": "mcp_1", "status": "failed", "server_label": "docs", "name": "lookup", "arguments": "{}", "error": {"type": "http_error", "code": 500}}
+CODE = {
+    "type": "code_interpreter_call",
+    "id": "ci_1",
+    "status": "completed",
+    "code": "1+1",
+    "container_id": "cntr_1",
+    "outputs": [{"type": "logs", "logs": "2"}],
+}
+IMAGE = {
+    "type": "image_generation_call",
+    "id": "ig_1",
+    "status": "completed",
+    "result": base64.b64encode(b"PNG!").decode(),
+}
+MCP = {
+    "type": "mcp_call",
+    "id": "mcp_1",
+    "status": "failed",
+    "server_label": "docs",
+    "name": "lookup",
+    "arguments": "{}",
+    "error": {"type": "http_error", "code": 500},
+}
 
 
 def answer(text="see X", notes=(CITATION, FILE)):
@@ -41,7 +62,11 @@ async def test_hosted_calls_are_events_and_are_replayed(serve, client_of):
             events = [event async for event in run]
     told = [(e.type, e.name, e.hosted) for e in events if e.type.startswith("tool.")]
     assert sorted(told) == sorted(
-        [(kind, name, True) for name in ("web_search", "code_interpreter", "lookup", "image_generation") for kind in ("tool.started", "tool.finished")]
+        [
+            (kind, name, True)
+            for name in ("web_search", "code_interpreter", "lookup", "image_generation")
+            for kind in ("tool.started", "tool.finished")
+        ]
         + [("tool.started", "add", False), ("tool.finished", "add", False)]
     )
     finished = {event.name: event for event in events if event.type == "tool.finished"}

@@ -37,7 +37,7 @@ async def test_https_is_spoken_and_checked(monkeypatch, tmp_path):
     authority = trustme.CA()
     with TLSServer(answer, authority) as server:
         async with Client(base_url=server.url, max_retries=0) as client:
-            with pytest.raises(UnreachableError, match="(?i)certificate"):
+            with pytest.raises(UnreachableError, match=r"(?i)certificate"):
                 await client.create(model="m", input="hi")
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -84,7 +84,7 @@ async def test_a_connection_that_was_kept_too_long_is_closed(monkeypatch):
 
 async def test_no_connection_within_the_time_for_it():
     async with Client(base_url="http://127.0.0.1:9/v1", connect_timeout=0, max_retries=0) as client:
-        with pytest.raises(UnreachableError, match="no connection to .* within 0 seconds"):
+        with pytest.raises(UnreachableError, match=r"no connection to .* within 0 seconds"):
             await client.create(model="m", input="hi")
     async with Client(base_url="http://127.0.0.1:9/v1", timeout=0, max_retries=0) as client:
         with pytest.raises(UnreachableError, match="no whole answer within 0 seconds"):

@@ -64,7 +64,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("params", "message"), REFUSED, ids=[str(list(params)) + message for params, message in REFUSED])
+@pytest.mark.parametrize(
+    ("params", "message"), REFUSED, ids=[str(list(params)) + message for params, message in REFUSED]
+)
 def test_what_no_provider_takes_is_refused_before_it_is_sent(params, message):
     with pytest.raises(UsageError, match=message):
         check_request({"model": "m", **params})

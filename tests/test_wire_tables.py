@@ -23,8 +23,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from agentrt.wire import params, tool_views, views
 from agentrt.wire.events import EVENTS, TERMINAL, Event
-from agentrt.wire.json import Field
 from agentrt.wire.items import CALLS, CLIENT_CALLS, HOSTED_CALLS, Item, item_view
+from agentrt.wire.json import Field
 from agentrt.wire.requests import RequestParams
 from agentrt.wire.responses import Response
 

@@ -19,10 +19,7 @@ async def main() -> None:
     http = {"pool": None, "httpx2": httpx2, "httpx": httpx}[library]
     own = None if http is None else http.AsyncClient()
     async with Client(base_url=url, http_client=own, max_retries=0, timeout=30) as client:
-        try:
-            await client.create(model="warm", input="up", extra_headers={"host": "wrong host\n"})
-        except AgentrtError:
-            pass
+        client.prepare(model="warm", input="up")
         before = peak()
         try:
             if how == "stream":

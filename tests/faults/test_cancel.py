@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-import os
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -50,12 +50,13 @@ class CancelAt:
             value = error = None
             try:
                 value = yield wish
-            except BaseException as raised:
+            except BaseException as raised:  # noqa: BLE001 - it belongs to the coroutine
                 error = raised
 
 
 def descriptors():
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
 async def turn(client, streaming):

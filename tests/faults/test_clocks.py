@@ -57,7 +57,7 @@ async def test_the_deadline_of_a_run(answer, streaming, library):
     with RawServer(answer) as server:
         async with Client(base_url=server.url, http_client=own, timeout=0.4) as client:
             started = time.monotonic()
-            with pytest.raises(DeadlineError, match="no whole answer within 0.4 seconds"):
+            with pytest.raises(DeadlineError, match=r"no whole answer within 0\.4 seconds"):
                 if streaming:
                     async with Agent("m", client=client).stream("hi") as run:
                         async for _ in run:
@@ -77,7 +77,7 @@ async def test_silence_between_events(answer, library):
     with RawServer(answer) as server:
         async with Client(base_url=server.url, http_client=own, idle_timeout=0.3, max_retries=0) as client:
             started = time.monotonic()
-            with pytest.raises(UnreachableError, match="no event for 0.3 seconds"):
+            with pytest.raises(UnreachableError, match=r"no event for 0\.3 seconds"):
                 async with client.stream(model="m", input="hi") as stream:
                     async for _ in stream:
                         pass
