@@ -19,7 +19,7 @@ from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
 from agentrt.drivers.local import Plan, Run
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
-from agentrt.wire.items import Item
+from agentrt.wire.items import Item, item_view
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import Input, input_items
 from agentrt.wire.requests import LOGPROBS, RequestSettings
@@ -203,7 +203,8 @@ class Agent:
 
     def _thread(self, input: Input, after: Result | Sequence[Item]) -> Thread:
         """Make the thread that a run begins with: what is new, on top of what came before."""
-        new = input_items(input)
+        text = {"type": "message", "role": "user", "content": input}
+        new = [item_view(text)] if isinstance(input, str) else input_items(input)
         earlier = after.state.threads[MAIN] if isinstance(after, Result) else Thread(items=tuple(after))
         items = (*earlier.items, *new)
         begun = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls, history=self.history)
