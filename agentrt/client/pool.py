@@ -114,6 +114,7 @@ class _Line:
 
     def __init__(self, stream: anyio.abc.ByteStream, url: httpx2.URL) -> None:
         self._stream = stream
+        self._socket: int = stream.extra(anyio.abc.SocketAttribute.raw_socket).fileno()  # noqa: S610 - not Django's
         self._url = url
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
 
@@ -169,7 +170,7 @@ class _Line:
 
     def has_been_left(self) -> bool:
         """Tell whether the server closed the idle connection: then, and only then, there is something to read."""
-        return _is_readable(self._stream.extra(anyio.abc.SocketAttribute.raw_socket).fileno())  # noqa: S610 - not Django's
+        return _is_readable(self._socket)
 
     async def close(self) -> None:
         """Close the connection."""

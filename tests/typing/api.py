@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 from agentrt import Agent, Client, Registry, Response, Result, Tool, tool
-from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnStarted
+from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnRestarted, TurnStarted
 
 registry = Registry()
 
@@ -61,6 +61,6 @@ async def runs(client: Client) -> None:
             elif event.type == "tool.finished":
                 assert_type(event, ToolFinished)
             else:
-                assert_type(event, TurnStarted | ToolStarted)
+                assert_type(event, TurnStarted | TurnRestarted | ToolStarted)
     for entry in registry:
         assert isinstance(entry, Tool)
