@@ -77,6 +77,9 @@ class ServerError(AgentrtError):
 class UnreachableError(ServerError):
     """No complete answer came: the connection was refused, cut, or silent for too long."""
 
+    sent: bool = True
+    """Whether the request may have reached the server, so that it may have been worked on."""
+
 
 class DeadlineError(UnreachableError):
     """The whole answer, with all its retries, took longer than ``timeout``."""

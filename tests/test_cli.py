@@ -239,3 +239,17 @@ def test_a_file_for_the_demo(tmp_path):
 
 def test_control_characters_are_shown_not_obeyed():
     assert visible("a\x1b[31m\u202eb\n\tc") == "a\\u001b[31m\\u202eb\n\tc"
+
+
+def test_what_a_broken_reply_had_said_is_no_part_of_the_answer(serve, capsys, monkeypatch):
+    from agentrt.cli import main
+
+    script = [say("the first try, which breaks", cut_after=7), say("whole")]
+    server = serve(*script)
+    monkeypatch.setattr("sys.argv", ["agentrt", "run", "go", "--base-url", server.url, "--model", "m"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert ended.value.code == 0
+    assert told.out.strip() == "whole"
+    assert "asked for again" in told.err

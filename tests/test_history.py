@@ -3,6 +3,7 @@
 import pytest
 
 from agentrt import Agent, Client, RunState, UsageError, tool
+from agentrt.errors import ServerError
 from agentrt.testing import call, calls, http_error, say
 
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
@@ -111,6 +112,21 @@ async def test_a_lost_conversation_goes_on_by_replay(serve, client_of):
     assert result.output == "3"
     assert kinds(bodies(server)[-1]) == ["message", "function_call", "function_call_output"]
     assert "conversation" not in bodies(server)[-1]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_what_goes_into_a_conversation_is_not_sent_twice(serve, client_of, streaming):
+    server = serve(say("cut off", cut_after=0 if not streaming else 4), say("never"))
+    async with client_of(server) as client:
+        agent = Agent("m", client=client, history="conversation")
+        with pytest.raises(ServerError):
+            if streaming:
+                async with agent.stream("pay") as run:
+                    async for _ in run:
+                        pass
+            else:
+                await agent.run("pay")
+    assert len(bodies(server)) == 1
 
 
 async def test_a_locked_conversation_is_tried_again(serve, client_of):

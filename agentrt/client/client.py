@@ -21,7 +21,7 @@ from agentrt.client.providers import Provider, resolve
 from agentrt.client.retries import unavailable, wait_before
 from agentrt.client.stream import ResponseStream
 from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
-from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UsageError
+from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UnreachableError, UsageError
 from agentrt.wire.items import Item
 from agentrt.wire.json import is_list, parse
 from agentrt.wire.parts import input_items
@@ -38,6 +38,7 @@ Key = str | Callable[[], str | Awaitable[str]]
 logger = logging.getLogger("agentrt.client")
 
 _NO_RESUME = (400, 404, 405)
+_SERVERS_OWN, _TURNED_AWAY = 500, 503
 
 
 class PreparedRequest(NamedTuple):
@@ -49,6 +50,7 @@ class PreparedRequest(NamedTuple):
         headers: Its headers; ``authorization`` is added when it is sent.
         body: Its body; None for none.
         timeouts: Its clocks.
+        repeatable: Whether sending it twice is harmless. Into a conversation the input would be written twice.
     """
 
     method: str
@@ -56,6 +58,7 @@ class PreparedRequest(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     timeouts: Timeouts
+    repeatable: bool = True
 
     @property
     def json(self) -> Any:
@@ -228,7 +231,8 @@ class Client(Endpoints):
         timeouts = self._timeouts
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
-        return [PreparedRequest("POST", self._responses_url, self._with_ids(own), body, timeouts) for body in bodies]
+        where, repeatable = self._responses_url, params.get("conversation") is None
+        return [PreparedRequest("POST", where, self._with_ids(own), body, timeouts, repeatable) for body in bodies]
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
@@ -274,7 +278,7 @@ class Client(Endpoints):
             except ServerError as error:
                 error.client_request_id = request.headers["x-client-request-id"]
                 wait = self.wait_before(error, attempt, deadline - time.monotonic())
-                if wait is None:
+                if wait is None or not (request.repeatable or _was_refused(error)):
                     raise
                 logger.info("try %d failed (%s); the next one in %.1f s", attempt, error, wait)
             await anyio.sleep(wait)
@@ -297,7 +301,7 @@ class Client(Endpoints):
             try:
                 return await self._retrying(request, once)
             except ServerError as error:
-                if not unavailable(error):
+                if not unavailable(error) or not (request.repeatable or _was_refused(error)):
                     raise
                 logger.warning("a model stays unavailable, the next one is asked: %s", error)
         return await self._retrying(requests[-1], once)
@@ -321,6 +325,13 @@ class Client(Endpoints):
             if refused.status not in _NO_RESUME:
                 raise
             return await self.wait(response_id)
+
+
+def _was_refused(error: ServerError) -> bool:
+    """Tell whether the request surely was not worked on: never sent, or turned away at the door."""
+    if isinstance(error, StatusError):
+        return error.status is not None and (error.status < _SERVERS_OWN or error.status == _TURNED_AWAY)
+    return isinstance(error, UnreachableError) and not error.sent
 
 
 def _bearer(key: str) -> str | None:

@@ -80,17 +80,26 @@ class PoolSender(Sender):
 
     async def _connect(self, clock: Clock) -> _Line:
         host, port = self._address
+        refused = ""
         with anyio.move_on_after(min(clock.timeouts.connect, clock.left())):
-            if self._tls is None:
-                return _Line(await anyio.connect_tcp(host, port), self._url)
-            stream = await anyio.connect_tcp(
-                host, port, tls=True, ssl_context=self._tls, tls_hostname=host, tls_standard_compatible=False
-            )
-            return _Line(stream, self._url)
+            try:
+                return _Line(await self._open(host, port), self._url)
+            except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+                refused = f": {error.__cause__ or error}"
         if clock.left() == 0:
             raise clock.error(str(self._url))
-        raise UnreachableError(
-            f"no connection to {self._url} within {clock.timeouts.connect:g} seconds; check the address and the network"
+        error = UnreachableError(
+            f"no connection to {self._url} within {clock.timeouts.connect:g} seconds{refused}. Check the address, the "
+            "network, and that the server is running."
+        )
+        error.sent = False
+        raise error
+
+    async def _open(self, host: str, port: int) -> anyio.abc.ByteStream:
+        if self._tls is None:
+            return await anyio.connect_tcp(host, port)
+        return await anyio.connect_tcp(
+            host, port, tls=True, ssl_context=self._tls, tls_hostname=host, tls_standard_compatible=False
         )
 
     async def give_back(self, line: _Line) -> None:

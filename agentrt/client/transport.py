@@ -45,6 +45,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 LEAVE_SECONDS = 2.0
 """Seconds that giving a connection back may take; then it is dropped."""
 
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 _PIECE = 1024 * 1024
 
 
@@ -232,10 +233,12 @@ def translated(error: Exception, url: object, clock: Clock) -> AgentrtError:
         return UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key")
     if name.endswith("Timeout") and clock.left() == 0:
         return clock.error(str(url))
-    return UnreachableError(
+    unreachable = UnreachableError(
         f"no complete answer from {url}: {name} {error}".rstrip()
         + ". Check the address, the network, and that the server is running."
     )
+    unreachable.sent = name not in _NOT_SENT
+    return unreachable
 
 
 async def read_chunks(sent: Sent, sender: Sender, clock: Clock) -> AsyncGenerator[bytes, None]:

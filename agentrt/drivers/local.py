@@ -240,8 +240,9 @@ class Run:
             except _BrokenReply as broken:
                 breaks += 1
                 wait = self._client.wait_before(broken.error, breaks, deadline - time.monotonic())
-                if wait is None:
-                    raise broken.error from None
+                # Into a conversation the same input would be written twice: the server may have gone on by itself.
+                if wait is None or thread.history == "conversation":
+                    raise broken.error from broken.error.__cause__
                 logger.warning("the reply broke off and is asked for again in %.1f s: %s", wait, broken.error)
                 yield TurnRestarted(effect.turn, str(broken.error), effect.thread)
                 await self._interruptible(anyio.sleep(wait))
