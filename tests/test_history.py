@@ -1,10 +1,13 @@
 """What the next request carries, against a server that keeps state and may lose it in the middle of a run."""
 
+import anyio
 import pytest
 
 from agentrt import Agent, Client, RunState, UsageError, tool
 from agentrt.errors import ServerError
 from agentrt.testing import call, calls, http_error, say
+from agentrt.wire.compose import sse_bytes
+from tests.faults.raw_server import SSE, RawServer
 
 REASONING = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
 
@@ -172,3 +175,34 @@ def test_a_state_of_the_first_version_is_read():
         old = re.sub(rf'"{name}":[^,}}]*,', "", old)
     assert "anchor" not in old
     assert RunState.from_json(old).threads["main"].history == "replay"
+
+
+async def test_a_run_can_be_cancelled_while_its_conversation_is_made(client_of):
+    with RawServer(lambda number, request: iter([60])) as server:
+        async with client_of(server) as client:
+            agent = Agent("m", client=client, history="conversation")
+            with anyio.fail_after(5):
+                async with agent.stream("go") as run, anyio.create_task_group() as group:
+                    group.start_soon(cancel_soon, run)
+                    async for _ in run:
+                        pass
+    assert run.result.status == "cancelled"
+
+
+async def cancel_soon(run):
+    await anyio.sleep(0.05)
+    run.cancel()
+
+
+async def test_a_background_stream_can_be_cancelled_while_it_waits(client_of):
+    created = {"id": "resp_1", "background": True, "status": "in_progress", "output": []}
+    event = sse_bytes({"type": "response.created", "sequence_number": 0, "response": created})
+    with RawServer(lambda number, request: iter([SSE + event] if number == 1 else [60])) as server:
+        async with client_of(server) as client:
+            agent = Agent("m", client=client, background=True)
+            with anyio.fail_after(5):
+                async with agent.stream("go") as run, anyio.create_task_group() as group:
+                    group.start_soon(cancel_soon, run)
+                    async for _ in run:
+                        pass
+    assert run.result.status == "cancelled"

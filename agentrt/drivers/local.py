@@ -160,7 +160,10 @@ class Run:
             self._reading.interrupt()
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
-        event: loop.Event = loop.Start(await self._begin_history())
+        try:
+            event: loop.Event = loop.Start(await self._begin_history())
+        except _CancelledByCaller:
+            event = loop.Stop()
         while self.state.status is None:
             self.state, effects = loop.step(self.state, event)
             try:
@@ -217,7 +220,7 @@ class Run:
 
     async def _ask(self, effect: loop.CallModel) -> AsyncGenerator[RunEvent | Response, None]:
         yield TurnStarted(effect.turn, effect.last, effect.thread)
-        deadline = time.monotonic() + self._client.timeout
+        deadline = time.monotonic() + (self._plan.fixed.get("timeout") or self._client.timeout)
         breaks = 0
         while True:
             thread = self.state.threads[effect.thread]
@@ -256,7 +259,7 @@ class Run:
             stream = self._client.stream(**params)
             await self._interruptible(stream.__aenter__())
             async with aclosing(stream):
-                while (event := await self._next_event(stream)) is not None:
+                while (event := await self._next_event(stream, background=bool(params.get("background")))) is not None:
                     if event.type == "response.output_text.delta":
                         said = True
                         yield TextDelta(event.delta, thread)
@@ -277,11 +280,13 @@ class Run:
         _check_reply(response)
         yield response
 
-    async def _next_event(self, stream: ResponseStream) -> Event | None:
+    async def _next_event(self, stream: ResponseStream, *, background: bool) -> Event | None:
         if self._cancelled:
             raise _CancelledByCaller
         self._reading = stream  # `cancel` interrupts it: a scope around each event would cost a tenth of a stream
         try:
+            if background:  # taking a stream up again has waits of its own
+                return await self._interruptible(anext(stream, None))
             return await anext(stream, None)
         except (UnreachableError, IncompleteStreamError) as error:
             if self._cancelled:
