@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from agentrt import Agent, Client, UsageError
+from agentrt import Agent, Client, Image, UsageError
 from agentrt.client import Provider
 from agentrt.testing import say
 from agentrt.wire.requests import RANGES, RequestParams, RequestSettings, check_request
@@ -120,6 +120,15 @@ def test_a_request_can_be_looked_at_without_sending_it():
     (message,) = request.json["input"]
     assert [part["type"] for part in message["content"]] == ["input_text", "input_image"]
     assert client.prepare(model="m", input="hi", stream=True).json["stream"] is True
+
+
+def test_input_in_every_form_is_written_out():
+    client = Client(base_url="http://test/v1")
+    part = Image("http://a/b.png")
+    for given in (part, [part], (part,), [{"role": "user", "content": [part]}]):
+        (item,) = client.prepare(model="m", input=given).json["input"]
+        assert item["content"] == [part.raw]
+    assert "input" not in client.prepare(model="m", prompt={"id": "p"}).json
 
 
 def test_an_agents_first_request_can_be_looked_at():

@@ -23,8 +23,8 @@ from agentrt.client.stream import ResponseStream
 from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
 from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UnreachableError, UsageError
 from agentrt.wire.items import Item
-from agentrt.wire.json import is_list, parse
-from agentrt.wire.parts import input_items
+from agentrt.wire.json import parse
+from agentrt.wire.parts import Part, input_items
 from agentrt.wire.requests import RANGES, RequestParams, check_request, encode_request
 from agentrt.wire.responses import Response
 
@@ -215,9 +215,7 @@ class Client(Endpoints):
 
     def _prepare(self, params: dict[str, Any]) -> list[PreparedRequest]:
         """Make the requests of the models that are to be asked, in this order."""
-        given = params.get("input")
-        if is_list(given) and not all(isinstance(item, Item) for item in given):
-            params["input"] = input_items(given)
+        params["input"] = _as_items(params.get("input"))
         check_request(params, self._ranges)
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
@@ -325,6 +323,16 @@ class Client(Endpoints):
             if refused.status not in _NO_RESUME:
                 raise
             return await self.wait(response_id)
+
+
+def _as_items(given: Any) -> Any:
+    """Write out what users give beside texts and items; an agent's items are taken as they are."""
+    if isinstance(given, Part):
+        return input_items([given])
+    if not isinstance(given, list | tuple):
+        return given
+    entries = cast("list[Any]", given)
+    return entries if all(isinstance(item, Item) for item in entries) else input_items(entries)
 
 
 def _was_refused(error: ServerError) -> bool:

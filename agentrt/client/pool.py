@@ -88,12 +88,12 @@ class PoolSender(Sender):
                 refused = f": {error.__cause__ or error}"
         if clock.left() == 0:
             raise clock.error(str(self._url))
-        error = UnreachableError(
+        unreachable = UnreachableError(
             f"no connection to {self._url} within {clock.timeouts.connect:g} seconds{refused}. Check the address, the "
             "network, and that the server is running."
         )
-        error.sent = False
-        raise error
+        unreachable.sent = False
+        raise unreachable
 
     async def _open(self, host: str, port: int) -> anyio.abc.ByteStream:
         if self._tls is None:

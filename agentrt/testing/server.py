@@ -17,6 +17,7 @@ from agentrt.testing.store import Store
 __all__ = ["Recorded", "ResponsesServer", "Script"]
 
 _START_SECONDS = 10
+_ACCEPT_STEPS, _END_STEPS = 5, 1000
 
 
 class ResponsesServer:
@@ -91,10 +92,17 @@ class ResponsesServer:
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
+        for _ in range(_ACCEPT_STEPS):  # asyncio 3.11 leaks a connection that is accepted while the server closes
+            await asyncio.sleep(0)
         server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A connection that was just accepted has a task that must begin, so that it can end and close its socket.
+        for _ in range(_END_STEPS):
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.sleep(0)
+            if asyncio.all_tasks() == {asyncio.current_task()}:
+                break
+        await asyncio.sleep(0)  # a transport that was aborted closes its socket one step later
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

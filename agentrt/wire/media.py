@@ -17,7 +17,6 @@ from agentrt.errors import UsageError
 
 __all__ = [
     "MAX_BYTES",
-    "WEB_URL",
     "as_base64",
     "audio_format",
     "check_media_type",
@@ -27,6 +26,7 @@ __all__ = [
     "decoded_size",
     "document_type",
     "image_type",
+    "is_web_url",
     "load",
     "suffix_for",
     "type_of",
@@ -36,13 +36,9 @@ MAX_BYTES = 32 * 1024 * 1024
 """What a part may hold. Anthropic takes requests of 32 MB, and OpenAI took documents of 32 MB before it raised that to
 50 MB; base64 adds a third. A provider with a smaller limit says so itself."""
 
-WEB_URL = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
-"""How a URL begins that the provider fetches."""
-
 _CHUNK = 1024 * 1024
 # O_NONBLOCK: opening a FIFO that nobody writes to would hang. O_BINARY is Windows' own.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _SIGNED = ("image/png", "image/jpeg", "image/gif", "image/webp")
 # Python 3.11 itself knows none of them, and not every machine has a mime.types.
 _DOCUMENTS = {
@@ -59,7 +55,7 @@ def check_media_type(source: object, media_type: str | None) -> None:
         return
     if source is None or isinstance(source, str):
         raise UsageError("media_type goes with bytes or a path only; leave it out: a URL or a file_id has its own")
-    if not _MEDIA_TYPE.fullmatch(media_type):
+    if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type):
         raise UsageError(f"media_type must be like 'image/png', but is {media_type!r}")
 
 
@@ -77,7 +73,7 @@ def checked_url(kind: str, url: str, max_bytes: int) -> str:
     head, comma, payload = url.partition(",")
     if comma and _is_data(head):
         _check_size(f"the data URL of {kind}(…)", decoded_size(payload), max_bytes)
-    elif not WEB_URL.match(url):
+    elif not is_web_url(url):
         raise UsageError(
             f"{kind}({url[:40]!r}): that is no http, https or data URL. For a local file pass a pathlib.Path: "
             f"{kind}(Path(…)). A plain string is never read as a path, for it may come from someone you don't trust."
@@ -236,6 +232,11 @@ def as_base64(data: bytes) -> str:
 def decoded_size(payload: str) -> int:
     """Give the number of bytes behind base64, without decoding it."""
     return len(payload) * 3 // 4 - payload[-2:].count("=")
+
+
+def is_web_url(url: str) -> bool:
+    """Tell whether it is a URL that the provider can fetch."""
+    return re.match(r"(?i)https?://[^\s/?#]", url) is not None
 
 
 def _is_data(url: str) -> bool:

@@ -25,7 +25,6 @@ __all__ = ["MAX_BYTES", "Audio", "CacheBreakpoint", "File", "Image", "Input", "P
 CacheBreakpoint = bool | Literal["30m", "12h"]
 """True: the prompt up to this part is cached; ``30m`` or ``12h`` also says for how long. Up to 4 in a request."""
 
-_HIDDEN = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # in a URL: passwords, and the signature of a signed one
 _SHOWN = 60
 
 
@@ -256,15 +255,13 @@ def _written_out(raw: dict[str, Any]) -> dict[str, Any]:
     parts: Any = [content] if isinstance(content, Part) else content
     if not isinstance(parts, (list, tuple)) or not any(isinstance(part, (str, Part)) for part in parts):  # pyright: ignore[reportUnknownVariableType]
         return raw
-    # What the model said goes back as output_text: OpenAI refuses input_text in its messages.
-    said: dict[str, Any] = {"type": "output_text" if raw.get("role") == "assistant" else "input_text"}
-    return {**raw, key: [_written(part, said) for part in parts]}  # pyright: ignore[reportUnknownVariableType]
+    write = _said if raw.get("role") == "assistant" else _as_part
+    return {**raw, key: [write(part) if isinstance(part, (str, Part)) else part for part in parts]}  # pyright: ignore[reportUnknownVariableType]
 
 
-def _written(part: Any, said: dict[str, Any]) -> Any:
-    if isinstance(part, Part):
-        return part.raw
-    return {**said, "text": part} if isinstance(part, str) else part
+def _said(part: str | Part) -> dict[str, Any]:
+    """Write out what the model said: OpenAI refuses input_text in its messages."""
+    return part.raw if isinstance(part, Part) else {"type": "output_text", "text": part, "annotations": []}
 
 
 def _bad_input(given: object) -> UsageError:
@@ -278,8 +275,8 @@ def brief(value: object) -> str:
     media_type = media.type_of(value)
     if media_type is not None:
         return f"<{media_type}, {media.decoded_size(value.partition(',')[2])} bytes>"
-    if media.WEB_URL.match(value):
-        value = _HIDDEN.sub("…", value)
+    if media.is_web_url(value):  # its secrets are a password, or the signature of a signed one
+        value = re.sub(r"(?s)(?<=//)[^/?#]*@|[?#].*", "…", value)
     return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
 
 
