@@ -308,15 +308,6 @@ def test_a_file_that_cannot_be_taken_is_refused_with_what_to_do(kind, tmp_path):
         kind(b"")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(PNG)
-    path.chmod(0)
-    with pytest.raises(UsageError, match=r"can't be read \(Permission denied\); check the path and its permissions"):
-        Image(path)
-
-
 @LINUX
 def test_a_file_that_fails_while_it_is_read_is_refused():
     with pytest.raises(UsageError, match=r"'/proc/self/mem' can't be read \(Input/output error\)"):

@@ -64,7 +64,9 @@ async def status_error(opened: Opened) -> StatusError:
     error = as_dict(told.get("error")) or told
     if isinstance(told.get("error"), str):
         error = {**told, "message": told["error"]}
-    code = error.get("code") or error.get("type")
+    code = error.get("code")
+    if not isinstance(code, str) or not code:  # llama.cpp and OpenRouter repeat the status there
+        code = error.get("type") or code
     message = str(error.get("message") or body[:_SHOWN].decode("utf-8", "replace") or response.reason_phrase)
     status = response.status_code
     kind, advice = _KINDS.get(status, (StatusError, ""))
