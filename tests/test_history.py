@@ -206,3 +206,14 @@ async def test_a_background_stream_can_be_cancelled_while_it_waits(client_of):
                     async for _ in run:
                         pass
     assert run.result.status == "cancelled"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_arguments_that_are_no_json_are_put_into_some_where_they_are_refused(serve, client_of, status):
+    refused = http_error(status, "invalid_request_error", "arguments must be JSON", headers={"x-should-retry": "false"})
+    server = serve(calls(call("add", raw_arguments='{"a": 1,')), refused, say("sorry"))
+    async with client_of(server) as client:
+        result = await Agent("m", tools=[add_tool], client=client).run("go")
+    assert result.output == "sorry"
+    assert bodies(server)[1]["input"][1]["arguments"] == '{"a": 1,'
+    assert bodies(server)[2]["input"][1]["arguments"] == '{"invalid_arguments":"{\\"a\\": 1,"}'

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentrt.wire.items import CALLS, CLIENT_CALLS, Item, item_view
-from agentrt.wire.json import as_str
+from agentrt.wire.json import as_str, dump, parse
 
 if TYPE_CHECKING:
     from agentrt.core.state import Thread
@@ -18,9 +18,11 @@ __all__ = [
     "Reply",
     "answer_all",
     "failure",
+    "has_broken_arguments",
     "next_request",
     "read_reply",
     "unanswerable",
+    "with_valid_arguments",
     "without_reasoning",
 ]
 
@@ -116,6 +118,27 @@ def without_reasoning(items: Iterable[Item]) -> tuple[Item, ...]:
         else:
             kept.append(item)
     return tuple(kept)
+
+
+def has_broken_arguments(item: Item) -> bool:
+    """Tell whether an item is a call whose arguments are no JSON, as models write them now and then."""
+    if item.type != "function_call":
+        return False
+    try:
+        parse(as_str(item.raw.get("arguments")) or "{}")
+    except ValueError:
+        return True
+    return False
+
+
+def with_valid_arguments(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Put arguments that are no JSON into some: llama.cpp, Ollama and LongCat refuse to read them again."""
+    return tuple(
+        item_view({**item.raw, "arguments": dump({"invalid_arguments": item.raw["arguments"]}).decode()})
+        if has_broken_arguments(item)
+        else item
+        for item in items
+    )
 
 
 def next_request(

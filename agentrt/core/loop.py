@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from agentrt.core.history import answer_all, failure, read_reply, without_reasoning
+from agentrt.core.history import answer_all, failure, read_reply, with_valid_arguments, without_reasoning
 from agentrt.core.limits import Limits
 from agentrt.core.state import MAIN, Phase, RunState, Status, Thread, evolve
 from agentrt.errors import UsageError
@@ -57,11 +57,12 @@ class ModelFailed(NamedTuple):
 
     Attributes:
         reason: ``state_lost``: the server has no such response or conversation (any more);
-            ``unsupported``: it keeps none at all; ``reasoning_refused``: it can't read the reasoning items.
+            ``unsupported``: it keeps none at all; ``reasoning_refused``: it can't read the reasoning items;
+            ``arguments_refused``: it reads no arguments that are no JSON.
     """
 
     turn: int
-    reason: Literal["state_lost", "unsupported", "reasoning_refused"]
+    reason: Literal["state_lost", "unsupported", "reasoning_refused", "arguments_refused"]
     thread: str = MAIN
 
 
@@ -163,6 +164,8 @@ def _failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
         items = without_reasoning(thread.items)
         given = len(without_reasoning(thread.items[: thread.given]))
         thread = evolve(thread, items=items, given=given, known=0, anchor=None)
+    elif event.reason == "arguments_refused":
+        thread = evolve(thread, items=with_valid_arguments(thread.items))
     elif thread.outside:
         raise UsageError("what came before this run's items is lost with the server's state, and can't be rebuilt")
     else:

@@ -308,7 +308,7 @@ class Run:
         reason = history_refused(error, thread)
         if reason is None:
             return False
-        if reason != "reasoning_refused" and thread.outside:
+        if reason in ("state_lost", "unsupported") and thread.outside:
             raise UsageError(
                 f"the server has lost {thread.anchor!r}, which began before this run, so it can't be rebuilt here: "
                 f"pass the whole conversation as input, or as after= an earlier result ({error})"

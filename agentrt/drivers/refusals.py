@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from agentrt.core.history import ADDED, ENCRYPTED
+from agentrt.core.history import ADDED, ENCRYPTED, has_broken_arguments
 from agentrt.core.state import Thread
 from agentrt.errors import StatusError
 
@@ -16,6 +16,7 @@ _REFUSAL = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|
 _LOST = re.compile(r"not found|does not exist|doesn't exist|no such|expired")
 _ANCHORS = {"response": "previous_response_id", "conversation": "conversation"}
 _BAD_REQUEST = (400, 404, 422)
+_UNREADABLE = (400, 422, 500)  # llama.cpp answers 500
 
 
 def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> str | None:
@@ -42,13 +43,15 @@ def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapp
 
 def history_refused(
     error: StatusError, thread: Thread
-) -> Literal["state_lost", "unsupported", "reasoning_refused"] | None:
+) -> Literal["state_lost", "unsupported", "reasoning_refused", "arguments_refused"] | None:
     """Tell whether it was the form of the history that was refused, and why; None if it was something else.
 
     Args:
         error: The refusal.
         thread: The thread as it was sent.
     """
+    if error.status in _UNREADABLE and any(map(has_broken_arguments, thread.items[thread.known :])):
+        return "arguments_refused"
     if error.status not in _BAD_REQUEST:
         return None
     text = error.told.lower()

@@ -246,11 +246,6 @@ async def test_a_call_whose_arguments_were_cut_is_never_run(impatient, weather, 
     assert ran == []
 
 
-@pytest.mark.xfail(
-    reason="llama.cpp refuses to read broken arguments again (500), and they are replayed as they came",
-    strict=True,
-    raises=StatusError,
-)
 async def test_a_run_goes_on_after_arguments_that_were_cut(impatient, weather):
     settings = {**EXACT, "max_output_tokens": 12}
     result = await Agent("m", tools=[weather], client=impatient, limits=Limits(max_turns=2), **settings).run(ask())
