@@ -484,6 +484,7 @@ def test_the_parameters_of_a_request_are_openais():
         "stream": "set by the client's method",
         "extra_body": "not sent under this name",
         "extra_headers": "not in the body",
+        "max_retries": "not in the body",
         "timeout": "not in the body",
     }
     names = set(RequestParams.__annotations__)

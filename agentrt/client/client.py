@@ -50,6 +50,7 @@ class PreparedRequest(NamedTuple):
         headers: Its headers; ``authorization`` is added when it is sent.
         body: Its body; None for none.
         timeouts: Its clocks.
+        max_retries: Tries after the first one.
         repeatable: Whether sending it twice is harmless. Into a conversation the input would be written twice.
     """
 
@@ -58,6 +59,7 @@ class PreparedRequest(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     timeouts: Timeouts
+    max_retries: int
     repeatable: bool = True
 
     @property
@@ -182,7 +184,13 @@ class Client(Endpoints):
             The stream, to be used with ``async with``. What `create` raises, entering and reading it raises.
         """
         requests = self._prepare({**params, "stream": True})
-        return ResponseStream(lambda: self._of_first_available(requests, self._open), self._resume)
+
+        async def once(request: PreparedRequest, clock: Clock) -> Opened:
+            stream.tries += 1
+            return await self._open(request, clock)
+
+        stream = ResponseStream(lambda: self._of_first_available(requests, once), self._resume)
+        return stream
 
     def resume(self, response_id: str, *, starting_after: int | None = None) -> ResponseStream:
         """Stream a background response that was created with ``stream: true``, from any event on.
@@ -229,8 +237,12 @@ class Client(Endpoints):
         timeouts = self._timeouts
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
-        where, repeatable = self._responses_url, params.get("conversation") is None
-        return [PreparedRequest("POST", where, self._with_ids(own), body, timeouts, repeatable) for body in bodies]
+        retries = self._max_retries if params.get("max_retries") is None else params["max_retries"]
+        repeatable = params.get("conversation") is None
+        return [
+            PreparedRequest("POST", self._responses_url, self._with_ids(own), body, timeouts, retries, repeatable)
+            for body in bodies
+        ]
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
@@ -238,7 +250,7 @@ class Client(Endpoints):
         url = httpx2.URL(self.base_url + path, params=query) if query else httpx2.URL(self.base_url + path)
         own = {} if body is None else {"content-type": "application/json"}
         content = None if body is None else encode_request(body)
-        return PreparedRequest(method, url, self._with_ids(own), content, self._timeouts)
+        return PreparedRequest(method, url, self._with_ids(own), content, self._timeouts, self._max_retries)
 
     def _with_ids(self, own: Mapping[str, str]) -> dict[str, str]:
         key = str(uuid.uuid4())
@@ -275,22 +287,27 @@ class Client(Endpoints):
                 return await once(request, Clock(request.timeouts, deadline))
             except ServerError as error:
                 error.client_request_id = request.headers["x-client-request-id"]
-                wait = self.wait_before(error, attempt, deadline - time.monotonic())
+                left = deadline - time.monotonic()
+                wait = self.wait_before(error, attempt, left, max_retries=request.max_retries)
                 if wait is None or not (request.repeatable or _was_refused(error)):
                     raise
                 logger.info("try %d failed (%s); the next one in %.1f s", attempt, error, wait)
             await anyio.sleep(wait)
             attempt += 1
 
-    def wait_before(self, error: ServerError, attempt: int, left: float = float("inf")) -> float | None:
+    def wait_before(
+        self, error: ServerError, attempt: int, left: float = float("inf"), *, max_retries: int | None = None
+    ) -> float | None:
         """Give the seconds to wait before trying again; None where that makes no sense.
 
         Args:
             error: What the last try came to.
             attempt: Tries so far, from 1.
             left: Seconds until the deadline.
+            max_retries: Tries after the first one, instead of the client's.
         """
-        return wait_before(error, attempt, tries=self._max_retries + 1, left=left, random=random.random())  # noqa: S311 - jitter, not a secret
+        tries = 1 + (self._max_retries if max_retries is None else max_retries)
+        return wait_before(error, attempt, tries=tries, left=left, random=random.random())  # noqa: S311 - jitter, not a secret
 
     async def _of_first_available(
         self, requests: list[PreparedRequest], once: Callable[[PreparedRequest, Clock], Awaitable[T]]

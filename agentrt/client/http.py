@@ -16,6 +16,7 @@ __all__ = ["FIRST_ERROR", "Opened", "status_error"]
 FIRST_ERROR = 400
 """The first HTTP status that is an error (RFC 9110, section 15)."""
 
+_NOT_FOUND = 404
 _MAX_ERROR_BYTES = 1024 * 1024
 _SHOWN = 200
 
@@ -71,6 +72,8 @@ async def status_error(opened: Opened) -> StatusError:
     status = response.status_code
     kind, advice = _KINDS.get(status, (StatusError, ""))
     advice = "" if opened.url.startswith("local:") else advice.format(hint=opened.hint)
+    if status == _NOT_FOUND and not opened.url.endswith("/responses"):
+        advice = "check the id: what was not stored, or was deleted, can't be found; nor can what the provider lacks"
     made = kind(
         f"{opened.url} answered {status}: {message}" + (f" — {advice}" if advice else ""),
         status=status,

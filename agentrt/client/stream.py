@@ -49,6 +49,8 @@ class ResponseStream:
         self._drained = False
         self._breaks = 0
         self._assembler: Assembler | None = None
+        self.tries = 0
+        """How often the request was sent before it was answered."""
 
     async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""

@@ -74,9 +74,10 @@ class _CancelledByCaller(Exception):  # noqa: N818 - it never leaves this module
 class _BrokenReply(Exception):  # noqa: N818 - it never leaves this module
     """A stream that had begun broke: nothing was run from it, so it can be asked for again."""
 
-    def __init__(self, error: ServerError) -> None:
+    def __init__(self, error: ServerError, tries: int) -> None:
         super().__init__(str(error))
         self.error = error
+        self.tries = tries
 
 
 class Run:
@@ -221,7 +222,7 @@ class Run:
     async def _ask(self, effect: loop.CallModel) -> AsyncGenerator[RunEvent | Response, None]:
         yield TurnStarted(effect.turn, effect.last, effect.thread)
         deadline = time.monotonic() + (self._plan.fixed.get("timeout") or self._client.timeout)
-        breaks = 0
+        tries = 0
         while True:
             thread = self.state.threads[effect.thread]
             params = next_request(
@@ -231,8 +232,9 @@ class Run:
                 fixed=self._plan.fixed,
                 refused=self._client.refused,
             )
-            if breaks:
+            if tries:
                 params["timeout"] = max(0.1, deadline - time.monotonic())
+                params["max_retries"] = max(0, self._client.max_retries - tries)
             try:
                 async with aclosing(self._reply(params, effect.thread)) as parts:
                     async for part in parts:
@@ -241,8 +243,8 @@ class Run:
                 if not self._mended(error, params, effect):
                     raise
             except _BrokenReply as broken:
-                breaks += 1
-                wait = self._client.wait_before(broken.error, breaks, deadline - time.monotonic())
+                tries += broken.tries
+                wait = self._client.wait_before(broken.error, tries, deadline - time.monotonic())
                 # Into a conversation the same input would be written twice: the server may have gone on by itself.
                 if wait is None or thread.history == "conversation":
                     raise broken.error from broken.error.__cause__
@@ -291,7 +293,7 @@ class Run:
         except (UnreachableError, IncompleteStreamError) as error:
             if self._cancelled:
                 raise _CancelledByCaller from error
-            raise _BrokenReply(error) from error
+            raise _BrokenReply(error, stream.tries) from error
         finally:
             self._reading = None
 

@@ -86,6 +86,8 @@ class RequestSettings(TypedDict, total=False):
     """Laid over the body, unchecked: what is newer than agentrt, or one provider's own."""
     extra_headers: Mapping[str, str]
     """Headers for this request, over the client's own."""
+    max_retries: int
+    """Tries after the first one, instead of the client's."""
     timeout: float
     """Seconds for the whole answer, its retries included, instead of the client's."""
 
@@ -109,7 +111,7 @@ class RequestParams(RequestSettings, total=False):
     """Definitions of tools."""
 
 
-_NOT_IN_BODY = ("extra_body", "extra_headers", "timeout")
+_NOT_IN_BODY = ("extra_body", "extra_headers", "max_retries", "timeout")
 _MAX_INPUT_CHARS = 10_485_760  # Open Responses 2026-04-24, CreateResponseBody.input
 _MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 _MAX_SAFETY_IDENTIFIER = 128
