@@ -112,7 +112,9 @@ class Agent:
         if self._fixed.get("store") is False:
             raise UsageError(f"history={self.history!r} needs the server to store; leave store=False out")
         given: Any = self._fixed.pop("previous_response_id" if self.history == "response" else "conversation", None)
-        anchor: str | None = given["id"] if is_dict(given) else given
+        anchor: str | None = given.get("id") if is_dict(given) else given
+        if given is not None and not (isinstance(anchor, str) and anchor):
+            raise UsageError("conversation= and previous_response_id= take an id, such as 'conv_…' or 'resp_…'")
         return anchor
 
     async def run(

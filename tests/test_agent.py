@@ -255,6 +255,7 @@ async def test_a_call_that_agentrt_cannot_answer_is_said(serve, agent_of):
         ({"temprature": 1}, "no setting 'temprature'"),
         ({"stream": True}, "agent.stream"),
         ({"conversation": "conv_1"}, "needs history='conversation'"),
+        ({"history": "conversation", "conversation": {}}, "take an id"),
         ({"history": "chat"}, "must be 'replay', 'response' or 'conversation'"),
         ({"history": "response", "store": False}, "needs the server to store"),
     ],

@@ -413,6 +413,20 @@ def test_an_address_that_is_none():
         Client(base_url="localhost:8000")
 
 
+@pytest.mark.parametrize("headers", [{"x": "a\nb"}, {"x": "€"}, {"x": 5}])
+async def test_a_header_that_cannot_be_sent(headers):
+    with pytest.raises(UsageError, match="the header 'x' must be a text"):
+        Client(base_url="http://test/v1", headers=headers)
+    with pytest.raises(UsageError, match="the header 'x' must be a text"):
+        await ask(Client(base_url="http://test/v1"), extra_headers=headers)
+
+
+@pytest.mark.parametrize("options", [{"timeout": "5"}, {"max_retries": -1}, {"idle_timeout": None}])
+def test_a_number_that_is_none(options):
+    with pytest.raises(UsageError, match="must be a number, 0 or more"):
+        Client(base_url="http://test/v1", **options)
+
+
 # --- keys that expire, models that fall back, what headers tell
 
 

@@ -42,6 +42,12 @@ REFUSED = [
     ({"safety_identifier": 5}, "must be a text"),
     ({"input": "x" * 10_485_761}, "10485760 are allowed"),
     ({"include": "reasoning.encrypted_content"}, "must be a list"),
+    ({"include": 5, "top_logprobs": 3}, "must be a list|needs include="),
+    ({"metadata": {1: "v"}}, "must be a text"),
+    ({"extra_body": 5}, "must be dicts"),
+    ({"extra_headers": "a: b"}, "must be dicts"),
+    ({"timeout": "5"}, "must be numbers"),
+    ({"max_retries": -1}, "must be numbers"),
     ({"temprature": 1}, "no parameter 'temprature'; did you mean 'temperature'"),
     ({"seed": 1}, r"no parameter 'seed'; What is newer .* extra_body=\{'seed'"),
 ]

@@ -111,9 +111,18 @@ class Client(Endpoints):
                 "base_url must be a full address such as http://127.0.0.1:8000/v1, without user or password"
             )
         self._senders = SenderPerLoop(self._endpoint.base_url, http_client)
+        for name, number in (
+            ("max_retries", max_retries),
+            ("connect_timeout", connect_timeout),
+            ("idle_timeout", idle_timeout),
+            ("timeout", timeout),
+        ):
+            if not isinstance(number, int | float) or not number >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"{name} must be a number, 0 or more, but is {number!r}")
         self._max_retries = max_retries
         self._timeouts = Timeouts(connect_timeout, idle_timeout, timeout)
-        self._headers = {"accept-encoding": "identity", **self._endpoint.profile.headers, **(headers or {})}
+        self._headers = {"accept-encoding": "identity"}
+        self._headers = self._with_ids({**self._endpoint.profile.headers, **(headers or {})})
         self._ranges = {**RANGES, **self._endpoint.profile.ranges}
         self._responses_url = httpx2.URL(f"{self._endpoint.base_url}/responses")
         self._key = api_key if callable(api_key) else None
@@ -254,7 +263,12 @@ class Client(Endpoints):
 
     def _with_ids(self, own: Mapping[str, str]) -> dict[str, str]:
         key = str(uuid.uuid4())
-        return {**self._headers, "idempotency-key": key, "x-client-request-id": key, **own}
+        headers = {**self._headers, "idempotency-key": key, "x-client-request-id": key}
+        for name, value in own.items():
+            if not isinstance(value, str) or not value.isprintable() or not value.isascii():  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"the header {name!r} must be a text of printable ASCII characters")
+            headers[name.lower()] = value
+        return headers
 
     def _warn_about(self, params: Mapping[str, Any]) -> None:
         for name in self._endpoint.profile.unsupported.intersection(params) - self._warned:

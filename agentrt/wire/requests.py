@@ -177,6 +177,8 @@ def _check_metadata(value: Any, _: Mapping[str, Any]) -> None:
     if not is_dict(value) or len(value) > _MAX_PAIRS:
         raise UsageError(f"metadata must be a dict of at most {_MAX_PAIRS} pairs; join or leave out some")
     for key, text in value.items():
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"metadata: the key {key!r} must be a text")
         if len(key) > _MAX_KEY:
             raise UsageError(f"metadata: the key {key!r} has {len(key)} characters, {_MAX_KEY} are allowed; shorten it")
         if not isinstance(text, str) or len(text) > _MAX_VALUE:
@@ -225,12 +227,13 @@ def _check_input(value: Any, _: Mapping[str, Any]) -> None:
 
 
 def _check_include(value: Any, _: Mapping[str, Any]) -> None:
-    if isinstance(value, str):
-        raise UsageError(f"include must be a list, such as include=[{value!r}]")
+    if not isinstance(value, list | tuple):
+        raise UsageError(f"include must be a list, such as include=['{LOGPROBS}'], but is {value!r}")
 
 
 def _check_logprobs(value: Any, params: Mapping[str, Any]) -> None:
-    if value and LOGPROBS not in (params.get("include") or ()):
+    include: Any = params.get("include")
+    if value and not (isinstance(include, list | tuple) and LOGPROBS in include):
         raise UsageError(f"top_logprobs needs include=[{LOGPROBS!r}], or nothing of it comes back")
 
 
@@ -239,17 +242,31 @@ def _check_background(value: Any, params: Mapping[str, Any]) -> None:
         raise UsageError("background needs the response to be stored; leave store out, or set it to true")
 
 
+def _check_mapping(value: Any, _: Mapping[str, Any]) -> None:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"extra_body and extra_headers must be dicts, not {type(value).__name__}")
+
+
+def _check_not_negative(value: Any, _: Mapping[str, Any]) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise UsageError(f"timeout and max_retries must be numbers, 0 or more, but one is {value!r}")
+
+
 _NAMES = frozenset(RequestParams.__annotations__)
 _CHECKS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "background": _check_background,
     "background_options": _check_background_options,
     "conversation": _check_conversation,
+    "extra_body": _check_mapping,
+    "extra_headers": _check_mapping,
     "include": _check_include,
     "input": _check_input,
+    "max_retries": _check_not_negative,
     "metadata": _check_metadata,
     "safety_identifier": _check_safety_identifier,
     "stream_options": _check_stream_options,
     "text": _check_text,
+    "timeout": _check_not_negative,
     "top_logprobs": _check_logprobs,
     "truncation": _check_truncation,
 }
