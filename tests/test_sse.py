@@ -82,3 +82,16 @@ def test_any_chunking_gives_the_same_events(cases):
         chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
         assert decode(*chunks) == expected
     assert decode(*(bytes([byte]) for byte in stream)) == expected
+
+
+def test_all_events_together_have_a_bound_and_comments_do_not_count():
+    event = b'data: {"type": "a"}\n\n'
+    decoder = SSEDecoder(max_turn_bytes=len(event) * 3)
+    for _ in range(3):
+        assert decoder.feed(b": ping\n\n" * 100 + event) == [{"type": "a"}]
+    with pytest.raises(WireError, match="events of more than"):
+        decoder.feed(event)
+
+
+def test_empty_data_is_a_keep_alive():
+    assert decode(b'data:\n\ndata: \n\nevent: ping\ndata\n\ndata: {"type": "a"}\n\n') == [{"type": "a"}]
