@@ -106,6 +106,8 @@ def test_a_request_can_be_looked_at_without_sending_it():
     assert request.headers["x-team"] == "t"
     assert request.headers["x-a"] == "b"
     assert "secret" not in repr(request)
+    assert "hidden" not in repr(Client(base_url="http://test/v1", headers={"api-key": "hidden"}).prepare(model="m"))
+    assert "hidden" not in repr(Provider("http://test/v1", headers={"api-key": "hidden"}))
     (message,) = request.json["input"]
     assert [part["type"] for part in message["content"]] == ["input_text", "input_image"]
     assert client.prepare(model="m", input="hi", stream=True).json["stream"] is True

@@ -67,6 +67,10 @@ class PreparedRequest(NamedTuple):
         """The body as a JSON value."""
         return None if self.body is None else parse(self.body)
 
+    def __repr__(self) -> str:
+        """Show where it goes; headers may hold secrets."""
+        return f"PreparedRequest({self.method!r}, {str(self.url)!r})"
+
 
 class Client(Endpoints):
     """A client for any Responses API: OpenAI, CometAPI, OpenRouter, vLLM, llama.cpp, the embedded model.

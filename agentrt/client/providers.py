@@ -43,7 +43,7 @@ class Provider:
     key: str | None = None
     url: str | None = None
     model: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     unsupported: frozenset[str] = frozenset()
     deviates: tuple[str, ...] = ()
