@@ -129,7 +129,8 @@ class Agent:
 
         Args:
             input: The user's message, or items (messages with parts, earlier calls and outputs, …).
-            after: An earlier result, or its items: the conversation goes on from there.
+            after: An earlier result: the conversation goes on from there. Or all items of a conversation, the
+                user's own messages included (``result.items`` has only what the run added).
             limits: Limits for this run instead of the agent's.
             run_id: An id of your own for the run.
 
@@ -206,6 +207,11 @@ class Agent:
     def _thread(self, input: Input, after: Result | Sequence[Item]) -> Thread:
         """Make the thread that a run begins with: what is new, on top of what came before."""
         text = {"type": "message", "role": "user", "content": input}
+        if isinstance(after, str | Mapping) or not isinstance(after, Result | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(
+                f"after= takes an earlier Result, or the items of a conversation, not {type(after).__name__}; to go on "
+                "from a response's id, make the agent with history='response' and previous_response_id=…"
+            )
         new = [item_view(text)] if isinstance(input, str) else input_items(input)
         earlier = after.state.threads[MAIN] if isinstance(after, Result) else Thread(items=tuple(after))
         items = (*earlier.items, *new)
@@ -259,6 +265,8 @@ def _sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str
         if isinstance(entry, Registry):
             for member in entry:
                 registry.add(member)
+        elif isinstance(entry, type) and hasattr(entry, "definition"):
+            raise UsageError(f"tools= has the class {entry.__name__}; write {entry.__name__}(…)")
         elif callable(entry):
             registry.add(entry)
         elif isinstance(entry, Mapping):

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 import pytest
 
-from agentrt import Agent, Client, Limits, Registry, Result, RunState, UsageError, tool
+from agentrt import Agent, Client, Limits, Registry, Result, RunState, UsageError, builtin, tool
 from agentrt.errors import AuthenticationError, ResponseFailedError, StatusError, UnreachableError, WireError
 from agentrt.testing import call, calls, http_error, raw, say
 
@@ -256,6 +256,7 @@ async def test_a_call_that_agentrt_cannot_answer_is_said(serve, agent_of):
         ({"stream": True}, "agent.stream"),
         ({"conversation": "conv_1"}, "needs history='conversation'"),
         ({"history": "conversation", "conversation": {}}, "take an id"),
+        ({"tools": [builtin.WebSearch]}, r"write WebSearch\("),
         ({"history": "chat"}, "must be 'replay', 'response' or 'conversation'"),
         ({"history": "response", "store": False}, "needs the server to store"),
     ],
@@ -484,3 +485,9 @@ def test_time_is_not_wasted(serve, agent_of):
     for _ in range(20):
         agent.run_sync("go")
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("after", ["resp_1", {"a": 1}, None, 5])
+async def test_what_a_run_can_not_go_on_from(agent_of, serve, after):
+    with pytest.raises(UsageError, match="after= takes an earlier Result"):
+        await agent_of(serve(say("never"))).run("x", after=after)

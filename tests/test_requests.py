@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from agentrt import Agent, Client, Image, UsageError
+from agentrt import Agent, Client, Image, UsageError, builtin, tool
 from agentrt.client import Provider
 from agentrt.testing import say
 from agentrt.wire.requests import RANGES, RequestParams, RequestSettings, check_request
@@ -48,8 +48,9 @@ REFUSED = [
     ({"extra_headers": "a: b"}, "must be dicts"),
     ({"timeout": "5"}, "must be numbers"),
     ({"max_retries": -1}, "must be numbers"),
-    ({"temprature": 1}, "no parameter 'temprature'; did you mean 'temperature'"),
-    ({"seed": 1}, r"no parameter 'seed'; What is newer .* extra_body=\{'seed'"),
+    ({"temprature": 1}, r"no parameter 'temprature'\. Did you mean 'temperature'"),
+    ({"messages": []}, "Did you mean 'input'"),
+    ({"seed": 1}, r"no parameter 'seed'\. What is newer .* extra_body=\{'seed'"),
 ]
 
 
@@ -120,6 +121,18 @@ def test_input_in_every_form_is_written_out():
         (item,) = client.prepare(model="m", input=given).json["input"]
         assert item["content"] == [part.raw]
     assert "input" not in client.prepare(model="m", prompt={"id": "p"}).json
+
+
+def test_tools_of_every_kind_are_written_out():
+    @tool
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    client = Client(base_url="http://test/v1")
+    body = client.prepare(model="m", input="hi", tools=[add, builtin.WebSearch(sources=True), {"type": "mcp"}]).json
+    assert [entry["type"] for entry in body["tools"]] == ["function", "web_search", "mcp"]
+    assert body["include"] == ["web_search_call.action.sources"]
+    assert client.prepare(model="m", input="hi", tools=[add]).json["tools"] == [add.definition()]
 
 
 def test_an_agents_first_request_can_be_looked_at():

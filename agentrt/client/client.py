@@ -18,10 +18,10 @@ from typing_extensions import Unpack
 from agentrt.client.endpoints import Endpoints, quoted
 from agentrt.client.http import FIRST_ERROR, Opened, status_error
 from agentrt.client.providers import Provider, resolve
-from agentrt.client.retries import unavailable, wait_before
+from agentrt.client.retries import unavailable, wait_before, was_refused
 from agentrt.client.stream import ResponseStream
 from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
-from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UnreachableError, UsageError
+from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UsageError
 from agentrt.wire.items import Item
 from agentrt.wire.json import parse
 from agentrt.wire.parts import Part, input_items
@@ -38,7 +38,6 @@ Key = str | Callable[[], str | Awaitable[str]]
 logger = logging.getLogger("agentrt.client")
 
 _NO_RESUME = (400, 404, 405)
-_SERVERS_OWN, _TURNED_AWAY = 500, 503
 
 
 class PreparedRequest(NamedTuple):
@@ -237,6 +236,7 @@ class Client(Endpoints):
     def _prepare(self, params: dict[str, Any]) -> list[PreparedRequest]:
         """Make the requests of the models that are to be asked, in this order."""
         params["input"] = _as_items(params.get("input"))
+        _write_out_tools(params)
         check_request(params, self._ranges)
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
@@ -307,7 +307,7 @@ class Client(Endpoints):
                 error.client_request_id = request.headers["x-client-request-id"]
                 left = deadline - time.monotonic()
                 wait = self.wait_before(error, attempt, left, max_retries=request.max_retries)
-                if wait is None or not (request.repeatable or _was_refused(error)):
+                if wait is None or not (request.repeatable or was_refused(error)):
                     raise
                 logger.info("try %d failed (%s); the next one in %.1f s", attempt, error, wait)
             await anyio.sleep(wait)
@@ -334,7 +334,7 @@ class Client(Endpoints):
             try:
                 return await self._retrying(request, once)
             except ServerError as error:
-                if not unavailable(error) or not (request.repeatable or _was_refused(error)):
+                if not unavailable(error) or not (request.repeatable or was_refused(error)):
                     raise
                 logger.warning("a model stays unavailable, the next one is asked: %s", error)
         return await self._retrying(requests[-1], once)
@@ -370,11 +370,16 @@ def _as_items(given: Any) -> Any:
     return entries if all(isinstance(item, Item) for item in entries) else input_items(entries)
 
 
-def _was_refused(error: ServerError) -> bool:
-    """Tell whether the request surely was not worked on: never sent, or turned away at the door."""
-    if isinstance(error, StatusError):
-        return error.status is not None and (error.status < _SERVERS_OWN or error.status == _TURNED_AWAY)
-    return isinstance(error, UnreachableError) and not error.sent
+def _write_out_tools(params: dict[str, Any]) -> None:
+    """Put the definitions of tools in their places, and what built-in ones need into ``include``."""
+    given: Any = params.get("tools")
+    if not isinstance(given, list | tuple) or not any(hasattr(tool, "definition") for tool in cast("list[Any]", given)):
+        return
+    tools = cast("list[Any]", given)
+    params["tools"] = [tool.definition() if hasattr(tool, "definition") else tool for tool in tools]
+    needed = [value for tool in tools for value in getattr(tool, "include", ())]
+    if needed:
+        params["include"] = list(dict.fromkeys([*(params.get("include") or ()), *needed]))
 
 
 def _bearer(key: str) -> str | None:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 from agentrt.errors import DeadlineError, IncompleteStreamError, ServerError, StatusError, UnreachableError
 
-__all__ = ["MAX_WAIT", "backoff", "retry_after", "should_retry", "unavailable", "wait_before"]
+__all__ = ["MAX_WAIT", "backoff", "retry_after", "should_retry", "unavailable", "wait_before", "was_refused"]
 
 MAX_WAIT = 60.0
 """Seconds of Retry-After that are waited out. A longer wish fails at once, with ``retry_after`` in the error."""
@@ -22,7 +22,7 @@ _STATUSES = frozenset({408, 409, 429})
 _CODES = frozenset({"conversation_locked"})  # another request is writing to the conversation: a 400 that passes
 _NO_CREDIT = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
 _NO_MODEL = (403, 404, 429)
-_SERVERS_OWN = 500
+_SERVERS_OWN, _TURNED_AWAY = 500, 503
 
 
 def should_retry(status: int, code: str | None, headers: Mapping[str, str]) -> bool:
@@ -107,3 +107,10 @@ def unavailable(error: ServerError) -> bool:
     if isinstance(error, StatusError) and error.status is not None:
         return error.retryable or error.status in _NO_MODEL or error.status >= _SERVERS_OWN
     return isinstance(error, UnreachableError | IncompleteStreamError)
+
+
+def was_refused(error: ServerError) -> bool:
+    """Tell whether the request surely was not worked on: never sent, or turned away at the door."""
+    if isinstance(error, StatusError):
+        return error.status is not None and (error.status < _SERVERS_OWN or error.status == _TURNED_AWAY)
+    return isinstance(error, UnreachableError) and not error.sent

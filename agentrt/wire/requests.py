@@ -119,6 +119,14 @@ _FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 LOGPROBS = "message.output_text.logprobs"
 """The ``include`` value that ``top_logprobs`` needs."""
 
+_CHAT = {  # what Chat Completions calls it
+    "functions": "tools",
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "response_format": "text",
+    "system": "instructions",
+}
 _BOOLEANS = ("background", "parallel_tool_calls", "store", "stream")
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -165,10 +173,10 @@ def _check_range(name: str, value: Any, allowed: tuple[float, float]) -> None:
 def _unknown(name: str) -> UsageError:
     import difflib  # noqa: PLC0415 - only a slip needs it
 
-    near = difflib.get_close_matches(name, RequestParams.__annotations__, n=1)
-    meant = f"did you mean {near[0]!r}? " if near else ""
+    near = [_CHAT[name]] if name in _CHAT else difflib.get_close_matches(name, RequestParams.__annotations__, n=1)
+    meant = f"Did you mean {near[0]!r}? " if near else ""
     return UsageError(
-        f"the Responses API has no parameter {name!r}; {meant}What is newer than agentrt, or one provider's own, "
+        f"the Responses API has no parameter {name!r}. {meant}What is newer than agentrt, or one provider's own, "
         f"goes into extra_body={{{name!r}: …}}"
     )
 
