@@ -242,7 +242,9 @@ async def test_a_call_whose_arguments_were_cut_is_never_run(impatient, weather, 
     except AgentrtError as error:
         state = error.state
     cut = next(item for item in state.threads["main"].items if item.type == "function_call" and item.id)
-    assert (cut.status, cut.arguments) == ("completed", "{" if tokens == 6 else '{"city": "Paris"')  # h
+    # It came as completed (h), and was put into JSON when llama.cpp would not read it again.
+    came = json.loads(cut.arguments)["invalid_arguments"]
+    assert (cut.status, came) == ("completed", "{" if tokens == 6 else '{"city": "Paris"')
     assert ran == []
 
 
