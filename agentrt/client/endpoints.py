@@ -292,6 +292,6 @@ def quoted(part: str) -> str:
     """Write an id as a segment of a path, so that no id can lead elsewhere; raises UsageError for an empty one."""
     from urllib.parse import quote  # noqa: PLC0415 - loaded by httpx2 already
 
-    if not part:
+    if not part or part in (".", ".."):
         raise UsageError("an id is empty; pass the id of a stored response, conversation or item")
     return quote(part, safe="")

@@ -13,8 +13,8 @@ from agentrt.wire.json import as_dict, as_str, parse
 
 __all__ = ["FIRST_ERROR", "Opened", "status_error"]
 
-FIRST_ERROR = 400
-"""The first HTTP status that is an error (RFC 9110, section 15)."""
+FIRST_ERROR = 300
+"""The first HTTP status that is no answer: redirects are not followed, so that no key goes elsewhere."""
 
 _NOT_FOUND = 404
 _MAX_ERROR_BYTES = 1024 * 1024

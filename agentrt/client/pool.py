@@ -174,6 +174,8 @@ class _Line:
         """Tell whether the last exchange is over and the server keeps the connection; makes it ready for the next."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
+        if self._http.trailing_data[0]:  # more than was asked for: it must never answer the next request
+            return False
         self._http.start_next_cycle()
         return True
 

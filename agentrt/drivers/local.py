@@ -302,7 +302,7 @@ class Run:
         from agentrt.drivers.refusals import history_refused, parameter_refused  # noqa: PLC0415 - on a refusal only
 
         name = parameter_refused(error, params, self._plan.fixed)
-        if name is not None and name not in self._client.refused:
+        if name is not None:
             self._client.refused.add(name)
             logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
             return True

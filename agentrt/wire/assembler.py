@@ -110,7 +110,7 @@ class Assembler:
     # --- items and routing
 
     def _put(self, raw: dict[str, Any], *, done: bool) -> None:
-        self._live.clear()
+        self._join()
         item = as_dict(raw.get("item"))
         if done:
             index = self._route({**raw, "item_id": item.get("id") or item.get("call_id")}, as_str(item.get("type")))
@@ -120,7 +120,7 @@ class Assembler:
         claimed: Any = raw.get("output_index")
         if claimed is not None and (not isinstance(claimed, int) or claimed < 0):
             raise WireError(f"the stream opens an item at output_index {claimed!r}, which is no index")
-        index = self._next_index() if claimed is None or claimed in self._open else claimed
+        index = self._next_index() if claimed is None or claimed in self._items else claimed
         self._open[index] = (item.get("id"), item.get("call_id"))
         self._items[index] = copy.deepcopy(item)  # it is filled in; the event is the user's to keep
 
