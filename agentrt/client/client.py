@@ -263,7 +263,8 @@ class Client(Endpoints):
         url = httpx2.URL(self.base_url + path, params=query) if query else httpx2.URL(self.base_url + path)
         own = {} if body is None else {"content-type": "application/json"}
         content = None if body is None else encode_request(body)
-        return PreparedRequest(method, url, self._with_ids(own), content, self._timeouts, self._max_retries)
+        repeatable = method != "POST" or not path.startswith("/conversations")
+        return PreparedRequest(method, url, self._with_ids(own), content, self._timeouts, self._max_retries, repeatable)
 
     def _with_ids(self, own: Mapping[str, str]) -> dict[str, str]:
         key = str(uuid.uuid4())
