@@ -22,12 +22,20 @@ from agentrt.registry import Registry, Tool
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import Input, input_items
-from agentrt.wire.requests import LOGPROBS, RequestSettings
+from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, no_such
 
 if TYPE_CHECKING:
     from agentrt.builtin import BuiltinTool
 
 __all__ = ["Agent", "Input", "ToolLike"]
+
+_CALLED_HERE = {
+    "input": "agent.run(…)",
+    "max_turns": "limits=Limits(max_turns=…)",
+    "messages": "agent.run(…)",
+    "stream": "agent.stream(…)",
+    "system_prompt": "instructions",
+}
 
 ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
 
@@ -73,10 +81,7 @@ class Agent:
     ) -> None:
         for setting in settings:
             if setting not in RequestSettings.__annotations__:
-                raise UsageError(
-                    f"an agent has no setting {setting!r}; what is newer than agentrt goes into extra_body={{…}}, and "
-                    "stream is agent.stream(…)"
-                )
+                raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, _CALLED_HERE)
         self.model = model
         self.name = name
         self.registry = Registry()
@@ -84,13 +89,16 @@ class Agent:
         hosted = _sort_tools(tools, self.registry, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
+        _check_types(limits=(limits, Limits), client=(client, Client), instructions=(instructions, str))
+        check_ranges(settings)
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
         definitions = [*self.registry.definitions(), *hosted]
         self._hosted = bool(hosted)
-        self._fixed: dict[str, Any] = {"model": model, "instructions": instructions, **settings}
+        given = {name: value for name, value in settings.items() if value is not None}
+        self._fixed: dict[str, Any] = {"model": model, "instructions": instructions, **given}
         if include:
             self._fixed["include"] = include
         if definitions:
@@ -187,7 +195,10 @@ class Agent:
         client = self._client or Client()
         last = Meter().is_last_turn(self.limits)
         left = self.limits.max_tool_calls
-        params = next_request(thread, last=last, max_tool_calls=left, fixed=self._fixed, refused=client.refused)
+        params = next_request(
+            thread, last=last, max_tool_calls=left, fixed=self._fixed, refused=client.refused(self.model)
+        )
+        params.pop("stream_options", None)
         return client.prepare(**params)
 
     def _start(
@@ -218,9 +229,25 @@ class Agent:
         begun = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls, history=self.history)
         if self.history == "replay":
             return begun
+        if earlier.items and self._anchor is not None:
+            self._check_same_anchor(earlier)
         if earlier.history == self.history and earlier.anchor is not None:
             return evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
         return evolve(begun, anchor=self._anchor, outside=self._anchor is not None)
+
+    def _check_same_anchor(self, earlier: Thread) -> None:
+        """Refuse to go on from what isn't surely at the anchor: there it would be twice, or not at all."""
+        if earlier.outside and earlier.history == self.history and earlier.anchor is None:
+            raise UsageError(
+                f"the run before was cancelled while the model was asked, so {self._anchor!r} may hold its input, or "
+                "not: look with client.conversations.items(…), and go on without after=, with what is missing as input"
+            )
+        same = earlier.anchor == self._anchor or (self.history == "response" and earlier.outside)
+        if earlier.history != self.history or not same:
+            raise UsageError(
+                f"after= and {self._anchor!r} are two different histories; leave after= out to go on from the latter, "
+                "or make an agent without it to go on from after="
+            )
 
     def _acquire(self) -> Client:
         if self._client is not None:
@@ -251,6 +278,13 @@ class Agent:
     def __repr__(self) -> str:
         """Show the name, the model and the tools."""
         return f"Agent({self.name!r}, model={self.model!r}, tools={[tool.name for tool in self.registry]})"
+
+
+def _check_types(**given: tuple[object, type]) -> None:
+    for name, (value, kind) in given.items():
+        if value is not None and not isinstance(value, kind):
+            wanted = "a text" if kind is str else f"{kind.__name__}(…)"
+            raise UsageError(f"{name}= takes {wanted}, not {value!r:.100}")
 
 
 def _sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:

@@ -269,7 +269,7 @@ def test_mistakes_at_an_agents_making(options, message):
 async def test_mistakes_at_a_runs_start(serve, agent_of):
     agent = agent_of(serve())
     for given in (42, {"role": "user", "content": "x"}, [42]):
-        with pytest.raises(UsageError, match="must be a text or a list"):
+        with pytest.raises(UsageError, match="must be a text, or a list"):
             await agent.run(given)
     with pytest.raises(UsageError, match="enter the run first"):
         async for _ in agent.stream("go"):

@@ -177,7 +177,64 @@ def test_streamed_items_find_their_twin_in_the_terminal_event_by_id():
 def test_an_item_of_another_type_is_no_twin():
     events = list(response_events(resource(message_item("m1", "one"))))
     events[-1]["response"]["output"] = [{"type": "reasoning", "id": "rs"}]
-    assert [item["type"] for item in assemble(events).response["output"]] == ["reasoning", "message"]
+    assert [item["type"] for item in assemble(events).response["output"]] == ["message", "reasoning"]
+
+
+def merged(streamed, told):
+    """Give the output where these items were streamed, and those stand in the terminal event."""
+    events = list(response_events(resource(*streamed)))
+    events[-1]["response"]["output"] = told
+    return assemble(events).response["output"]
+
+
+REASONING = {"type": "reasoning", "id": "rs", "summary": []}
+
+
+def test_an_item_that_the_terminal_event_lacks_keeps_its_place():
+    one, two = {**call("f", a=1), "id": "fc_1"}, {**call("f", a=2), "id": "fc_2"}
+    assert merged([REASONING, one, two], [one, two]) == [REASONING, one, two]
+    assert merged([REASONING, one, two], [two]) == [REASONING, one, two]
+    assert merged([one, REASONING], [one]) == [one, REASONING]
+
+
+def test_an_item_that_was_never_streamed_keeps_its_place():
+    search = {"type": "web_search_call", "id": "ws", "status": "completed"}
+    message, late = message_item("m", "found"), message_item("late", "more")
+    events = list(response_events(resource(search, message)))
+    events = [event for event in events if event.get("output_index") != 0]
+    for event in events:
+        event.pop("sequence_number")
+    events[-1]["response"]["output"] = [search, message, late]
+    assert assemble(events).response["output"] == [search, message, late]
+
+
+def test_a_message_under_another_id_is_the_same_message():
+    assert merged([REASONING, message_item("a", "hi")], [message_item("b", "hi")]) == [
+        REASONING,
+        message_item("a", "hi"),
+    ]
+
+
+def test_calls_of_different_ids_are_different_calls():
+    one, two = call("f", a=1), call("f", a=2)
+    assert merged([one], [two]) == [one, two]
+
+
+def test_of_items_in_another_order_the_streams_order_counts():
+    one, two = message_item("a", "1"), message_item("b", "2")
+    assert merged([one, two], [two, one]) == [one, two]
+
+
+def test_what_comes_again_after_a_break_is_dropped():
+    events = golden()
+    for replayed_from in (0, 2, 5):
+        assembler = Assembler()
+        for event in events[:5]:
+            assert assembler.feed(Event(event))
+        assembler.go_on()
+        taken = [event for event in copy.deepcopy(events[replayed_from:]) if assembler.feed(Event(event))]
+        assert [event["sequence_number"] for event in taken] == [event["sequence_number"] for event in events[5:]]
+        assert assembler.response == assemble(events).response
 
 
 # --- order

@@ -133,7 +133,7 @@ def test_failures_have_codes_that_a_script_can_tell_apart(cli, serve, turn, code
         (["--provider", "nobody"], "no provider named"),
         (["--provider", "cometapi"], "set COMETAPI_KEY"),
         (["--provider", "vllm"], "--model or AGENTRT_MODEL"),
-        (["--max-turns", "0"], "max_turns must be at least 1"),
+        (["--max-turns", "0"], "max_turns must be a whole number, at least 1"),
     ],
 )
 def test_mistakes_of_the_caller(cli, arguments, message):

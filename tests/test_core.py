@@ -410,6 +410,31 @@ def test_reasoning_that_is_refused_goes_with_the_ids_that_hang_on_it():
     assert thread.given == 1
 
 
+def test_reasoning_is_left_out_of_what_is_sent_first_and_of_what_the_server_holds_then():
+    reasoning, follower = item_view({"type": "reasoning", "id": "rs"}), item_view({**call(1), "id": "fc"})
+    items = (USER, reasoning, follower, USER, reasoning, follower)
+    state, turn = asked(fresh(history="response"), items=items, given=6, anchor="resp_1", known=3)
+    state, _ = step(state, ModelFailed(turn, "reasoning_refused"))
+    thread = state.threads[MAIN]
+    assert (thread.anchor, thread.known, thread.given) == ("resp_1", 3, 5)
+    assert [item.id for item in thread.items] == [USER.id, "rs", "fc", USER.id, None]
+    earlier, _ = asked(fresh(history="response"), items=items, given=1, anchor="resp_1", known=3)
+    assert step(earlier, ModelFailed(turn, "reasoning_refused"))[0].threads[MAIN].given == 1
+    state, _ = step(state, ModelFailed(turn, "reasoning_refused"))
+    thread = state.threads[MAIN]
+    assert (thread.anchor, thread.known, thread.given) == (None, 0, 4)
+    assert [item.type for item in thread.items] == ["message", "function_call", "message", "function_call"]
+
+
+def test_after_a_stop_in_mid_turn_a_conversation_counts_no_more():
+    state, _ = asked(fresh(history="conversation"), anchor="conv", known=0)
+    stopped, _ = step(state, Stop())
+    assert stopped.threads[MAIN].anchor is None
+    state, _ = step(state, reply_to(1, call(1)))
+    stopped, _ = step(state, Stop())
+    assert (stopped.threads[MAIN].anchor, stopped.threads[MAIN].known) == ("conv", 2)
+
+
 def test_an_anchor_moves_with_each_reply():
     state, _ = step(fresh(history="response"), Start())
     state, _ = step(state, reply_to(1, call(1), id="resp_1"))

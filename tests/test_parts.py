@@ -480,7 +480,20 @@ def test_content_without_parts_is_left_alone(content):
     [(7, "int"), (None, "NoneType"), (Image(PNG), "Image"), ({"role": "user"}, "dict"), (b"x", "bytes"), ([7], "int"), (["a", None], "NoneType"), ([["a"]], "list"), ((x for x in "a"), "generator"), (bytearray(b"x"), "bytearray")],
 )  # fmt: skip
 def test_what_is_no_input_is_refused_by_its_type(given, named):
-    with pytest.raises(UsageError, match=rf"input must be a text or a list of items \(dicts\), not {named}"):
+    with pytest.raises(UsageError, match=rf"input must be a text, or a list of items, texts and parts, not {named}"):
+        input_items(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (Path("a.pdf"), r"send it as File\(path\) or Image\(path\), or send its text"),
+        (Text("a"), "put it into a list"),
+        ({"role": "user", "content": "a"}, "put it into a list"),
+    ],
+)
+def test_what_is_no_input_but_could_become_one_says_how(given, advice):
+    with pytest.raises(UsageError, match=advice):
         input_items(given)
 
 

@@ -82,6 +82,18 @@ async def test_a_connection_that_was_kept_too_long_is_closed(monkeypatch):
             assert server.connections == 3
 
 
+async def test_of_many_idle_connections_none_that_is_too_old_is_used(monkeypatch):
+    with Counting(lambda request: say("ok", delay=0.05)) as server:
+        async with Client(base_url=server.url) as client:
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(lambda: client.create(model="m", input="hi"))
+            assert server.connections == 4
+            monkeypatch.setattr("agentrt.client.pool._KEEPALIVE_SECONDS", -1)
+            await client.create(model="m", input="hi")
+            assert server.connections == 5
+
+
 async def test_no_connection_within_the_time_for_it():
     async with Client(base_url="http://127.0.0.1:9/v1", connect_timeout=0, max_retries=0) as client:
         with pytest.raises(UnreachableError, match=r"no connection to .* within 0 seconds"):

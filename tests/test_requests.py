@@ -13,6 +13,8 @@ def test_an_agents_settings_are_parameters_of_a_request():
     assert set(RequestSettings.__annotations__) < set(RequestParams.__annotations__)
 
 
+CLIENT = Client(base_url="http://test/v1")
+
 REFUSED = [
     ({"temperature": 2.5}, "temperature must be a number from 0 to 2, but is 2.5"),
     ({"temperature": "0.5"}, "must be a number"),
@@ -44,8 +46,12 @@ REFUSED = [
     ({"include": "reasoning.encrypted_content"}, "must be a list"),
     ({"include": 5, "top_logprobs": 3}, "must be a list|needs include="),
     ({"metadata": {1: "v"}}, "must be a text"),
-    ({"extra_body": 5}, "must be dicts"),
-    ({"extra_headers": "a: b"}, "must be dicts"),
+    ({"extra_body": 5}, "extra_body must be a dict, but is 5"),
+    ({"extra_headers": "a: b"}, "extra_headers must be a dict"),
+    ({"reasoning": "high"}, r"reasoning must be a dict, such as reasoning=\{'effort': 'high'\}"),
+    ({"text": "json"}, r"text must be a dict, such as text="),
+    ({"prompt": "pmpt_1"}, r"prompt must be a dict, such as"),
+    ({"input": 5}, r"input must be a text, or a list of items"),
     ({"timeout": "5"}, "must be numbers"),
     ({"max_retries": -1}, "must be numbers"),
     ({"temprature": 1}, r"no parameter 'temprature'\. Did you mean 'temperature'"),
@@ -153,3 +159,28 @@ async def test_stream_options_of_an_agent_go_with_its_streams(serve, client_of):
                 pass
     assert "stream_options" not in server.requests[0].json
     assert server.requests[1].json["stream_options"] == {"include_obfuscation": False}
+
+
+@pytest.mark.parametrize("tools", ["web_search", ["web_search"], {"type": "web_search"}, builtin.WebSearch(), 5])
+def test_what_is_no_list_of_tools_is_refused(tools):
+    with pytest.raises(UsageError, match="tools must be a list of tools or their definitions"):
+        CLIENT.prepare(model="m", input="hi", tools=tools)
+
+
+def test_tools_from_a_generator_go_to_each_model():
+    tools = ({"type": "function", "name": name} for name in ("a", "b"))
+    for request in CLIENT._prepare({"model": ["m", "n"], "input": "hi", "tools": tools}):
+        assert [tool["name"] for tool in request.json["tools"]] == ["a", "b"]
+
+
+def test_each_models_request_has_an_idempotency_key_of_its_own():
+    requests = CLIENT._prepare({"model": ["m", "n"], "input": "hi", "extra_headers": {"Idempotency-Key": "mine"}})
+    assert [request.headers["idempotency-key"] for request in requests] == ["mine", "mine-1"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_in_json_is_not_sent(number):
+    with pytest.raises(UsageError, match="NaN or infinite"):
+        CLIENT.prepare(model="m", input="hi", extra_body={"x": [1.5, number]})
+    told = CLIENT.prepare(model="m", input="NaN and Infinity").json["input"]
+    assert told == "NaN and Infinity"

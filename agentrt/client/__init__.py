@@ -4,7 +4,8 @@ How a request travels: ``client.py`` makes it and tries again, ``transport.py`` 
 of the user's) under its clocks, ``http.py`` makes errors of statuses, ``stream.py`` reads what comes.
 """
 
-from agentrt.client.client import Client, PreparedRequest
+from agentrt.client.client import Client
+from agentrt.client.http import PreparedRequest
 from agentrt.client.providers import Provider
 from agentrt.client.stream import ResponseStream
 

@@ -9,66 +9,34 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 import httpx2
 from typing_extensions import Unpack
 
 from agentrt.client.endpoints import Endpoints, quoted
-from agentrt.client.http import FIRST_ERROR, Opened, status_error
+from agentrt.client.http import FIRST_ERROR, Opened, PreparedRequest, status_error
 from agentrt.client.providers import Provider, resolve
 from agentrt.client.retries import unavailable, wait_before, was_refused
 from agentrt.client.stream import ResponseStream
 from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
-from agentrt.errors import IncompleteStreamError, ServerError, StatusError, UsageError
-from agentrt.wire.items import Item
-from agentrt.wire.json import parse
-from agentrt.wire.parts import Part, input_items
-from agentrt.wire.requests import RANGES, RequestParams, check_request, encode_request
+from agentrt.errors import DeadlineError, IncompleteStreamError, ServerError, StatusError, UsageError
+from agentrt.wire.json import as_str
+from agentrt.wire.requests import RANGES, RequestParams, check_request, encode_request, may_act, written_out
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
     from agentrt.client.transport import HTTPClient
 
-__all__ = ["Client", "Key", "PreparedRequest"]
+__all__ = ["Client", "Key"]
 
 T = TypeVar("T")
 Key = str | Callable[[], str | Awaitable[str]]
 logger = logging.getLogger("agentrt.client")
 
 _NO_RESUME = (400, 404, 405)
-
-
-class PreparedRequest(NamedTuple):
-    """A request as it would be sent, without its key.
-
-    Attributes:
-        method: The HTTP method.
-        url: Where it would go.
-        headers: Its headers; ``authorization`` is added when it is sent.
-        body: Its body; None for none.
-        timeouts: Its clocks.
-        max_retries: Tries after the first one.
-        repeatable: Whether sending it twice is harmless. Into a conversation the input would be written twice.
-    """
-
-    method: str
-    url: httpx2.URL
-    headers: Mapping[str, str]
-    body: bytes | None
-    timeouts: Timeouts
-    max_retries: int
-    repeatable: bool = True
-
-    @property
-    def json(self) -> Any:
-        """The body as a JSON value."""
-        return None if self.body is None else parse(self.body)
-
-    def __repr__(self) -> str:
-        """Show where it goes; headers may hold secrets."""
-        return f"PreparedRequest({self.method!r}, {str(self.url)!r})"
 
 
 class Client(Endpoints):
@@ -106,13 +74,14 @@ class Client(Endpoints):
         timeout: float = 600.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        for name, text in (("base_url", base_url), ("api_key", None if callable(api_key) else api_key)):
+            if text is not None and not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"{name} must be a text, not {type(text).__name__}")
+        if headers is not None and not isinstance(headers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"headers must be a dict, not {type(headers).__name__}")
         given = "from a function" if callable(api_key) else api_key
         self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=given)
-        host = self._endpoint.base_url.partition("://")[2].partition("/")[0]
-        if not host or "@" in host:
-            raise UsageError(
-                "base_url must be a full address such as http://127.0.0.1:8000/v1, without user or password"
-            )
+        self._responses_url = _checked(self._endpoint.base_url)
         self._senders = SenderPerLoop(self._endpoint.base_url, http_client)
         for name, number in (
             ("max_retries", max_retries),
@@ -127,12 +96,10 @@ class Client(Endpoints):
         self._headers = {"accept-encoding": "identity"}
         self._headers = self._with_ids({**self._endpoint.profile.headers, **(headers or {})})
         self._ranges = {**RANGES, **self._endpoint.profile.ranges}
-        self._responses_url = httpx2.URL(f"{self._endpoint.base_url}/responses")
         self._key = api_key if callable(api_key) else None
         self._bearer = None if callable(api_key) else _bearer(self._endpoint.api_key or "")
         self._warned: set[str] = set()
-        self.refused: set[str] = set(self._endpoint.profile.unsupported)
-        """Parameters that the provider is known to refuse, by its profile or by its own word: no agent adds them."""
+        self._refused: dict[str, set[str]] = {}
 
     @property
     def base_url(self) -> str:
@@ -148,6 +115,17 @@ class Client(Endpoints):
     def timeout(self) -> float:
         """Seconds for a whole answer."""
         return self._timeouts.whole
+
+    def refused(self, model: object) -> set[str]:
+        """Name the parameters that a model is known to refuse, by its provider's profile or word: no agent adds them.
+
+        Args:
+            model: The model's name, or the list of them. Providers pass on what a model's own maker refuses.
+
+        Returns:
+            The names; add what was found out to it.
+        """
+        return self._refused.setdefault(str(model), set(self._endpoint.profile.unsupported))
 
     def prepare(self, **params: Unpack[RequestParams]) -> PreparedRequest:
         """Give the request that `create` would send, without sending it.
@@ -179,7 +157,7 @@ class Client(Endpoints):
             raise UsageError("create() waits for the whole response; use stream() for its events")
 
         async def once(request: PreparedRequest, clock: Clock) -> Response:
-            async with ResponseStream(lambda: self._open(request, clock)) as stream:
+            async with ResponseStream(request, lambda: self._open(request, clock)) as stream:
                 return await stream.whole()
 
         return await self._of_first_available(self._prepare(cast("dict[str, Any]", params)), once)
@@ -201,7 +179,8 @@ class Client(Endpoints):
             stream.tries += 1
             return await self._open(request, clock)
 
-        stream = ResponseStream(lambda: self._of_first_available(requests, once), self._resume)
+        resume = partial(self._resume, max_retries=requests[0].max_retries)
+        stream = ResponseStream(requests[0], lambda: self._of_first_available(requests, once), resume)
         return stream
 
     def resume(self, response_id: str, *, starting_after: int | None = None) -> ResponseStream:
@@ -213,7 +192,7 @@ class Client(Endpoints):
         """
         query = {"stream": "true", **({} if starting_after is None else {"starting_after": str(starting_after)})}
         request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
-        return ResponseStream(lambda: self._retrying(request, self._open), self._resume)
+        return ResponseStream(request, lambda: self._retrying(request, self._open), self._resume)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop. An ``http_client`` that you passed stays open."""
@@ -235,8 +214,7 @@ class Client(Endpoints):
 
     def _prepare(self, params: dict[str, Any]) -> list[PreparedRequest]:
         """Make the requests of the models that are to be asked, in this order."""
-        params["input"] = _as_items(params.get("input"))
-        _write_out_tools(params)
+        params = written_out(params)
         check_request(params, self._ranges)
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
@@ -251,11 +229,14 @@ class Client(Endpoints):
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
         retries = self._max_retries if params.get("max_retries") is None else params["max_retries"]
-        repeatable = params.get("conversation") is None
-        return [
-            PreparedRequest("POST", self._responses_url, self._with_ids(own), body, timeouts, retries, repeatable)
-            for body in bodies
-        ]
+        repeatable = params.get("conversation") is None and not any(map(may_act, params.get("tools") or ()))
+        headers = self._with_ids(own)
+        first = PreparedRequest("POST", self._responses_url, headers, bodies[0], timeouts, retries, repeatable)
+        requests = [first]
+        for number, body in enumerate(bodies[1:], 1):  # under keys of their own, so that none is taken for another
+            key = f"{headers['idempotency-key']}-{number}"
+            requests.append(first._replace(headers={**headers, "idempotency-key": key}, body=body))
+        return requests
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
@@ -270,8 +251,11 @@ class Client(Endpoints):
         key = str(uuid.uuid4())
         headers = {**self._headers, "idempotency-key": key, "x-client-request-id": key}
         for name, value in own.items():
-            if not isinstance(value, str) or not value.isprintable() or not value.isascii():  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise UsageError(f"the header {name!r} must be a text of printable ASCII characters")
+            for text in (name, value):
+                if not isinstance(text, str) or not text.isprintable() or not text.isascii():  # pyright: ignore[reportUnnecessaryIsInstance]
+                    raise UsageError(
+                        f"the header {name!r} must be a text of printable ASCII characters, as is its name"
+                    )
             headers[name.lower()] = value
         return headers
 
@@ -284,26 +268,37 @@ class Client(Endpoints):
         """Send one request once, and give its answer if the status is good."""
         sender = self._senders.get()
         headers: Mapping[str, str] = request.headers
-        bearer = self._bearer if self._key is None else _bearer(await _called(self._key))
+        bearer = self._bearer if self._key is None else _bearer(await _called(self._key, clock))
         if bearer and "authorization" not in headers:
             headers = {**headers, "authorization": bearer}
         try:
             sent = await sender.send(request.method, request.url, headers, request.body, clock)
         except foreign() as error:
             raise translated(error, request.url, clock) from error
-        client_id = request.headers["x-client-request-id"]
-        opened = Opened(sent, sender, clock, str(request.url), self._endpoint.hint, client_id)
+        opened = Opened(sent, sender, clock, str(request.url), self._endpoint.hint, headers)
         if sent.status_code >= FIRST_ERROR:
             raise await status_error(opened)
         return opened
 
-    async def _retrying(self, request: PreparedRequest, once: Callable[[PreparedRequest, Clock], Awaitable[T]]) -> T:
-        """Try, and try again while that makes sense. The idempotency key is the same each time."""
-        deadline = time.monotonic() + request.timeouts.whole
+    async def _retrying(
+        self,
+        request: PreparedRequest,
+        once: Callable[[PreparedRequest, Clock], Awaitable[T]],
+        within: Clock | None = None,
+    ) -> T:
+        """Try, and try again while that makes sense. The idempotency key is the same each time.
+
+        Args:
+            request: The request.
+            once: Sends it once.
+            within: The clock of what this is a part of; None for the request's own timeouts.
+        """
+        timeouts = request.timeouts if within is None else within.timeouts
+        deadline = time.monotonic() + timeouts.whole if within is None else within.deadline
         attempt = 1
         while True:
             try:
-                return await once(request, Clock(request.timeouts, deadline))
+                return await once(request, Clock(timeouts, deadline))
             except ServerError as error:
                 error.client_request_id = request.headers["x-client-request-id"]
                 left = deadline - time.monotonic()
@@ -331,22 +326,26 @@ class Client(Endpoints):
     async def _of_first_available(
         self, requests: list[PreparedRequest], once: Callable[[PreparedRequest, Clock], Awaitable[T]]
     ) -> T:
+        clock = Clock(requests[0].timeouts, time.monotonic() + requests[0].timeouts.whole)
         for request in requests[:-1]:
             try:
-                return await self._retrying(request, once)
+                return await self._retrying(request, once, clock)
             except ServerError as error:
                 if not unavailable(error) or not (request.repeatable or was_refused(error)):
                     raise
                 logger.warning("a model stays unavailable, the next one is asked: %s", error)
-        return await self._retrying(requests[-1], once)
+        return await self._retrying(requests[-1], once, clock)
 
-    async def _resume(self, response_id: str, after: int | None, error: ServerError, breaks: int) -> Opened | Response:
+    async def _resume(
+        self, stream: ResponseStream, error: ServerError, clock: Clock, *, max_retries: int | None = None
+    ) -> Opened | Response:
         """Open a background response's stream again after the event it broke at, or poll where that can't be had."""
-        wait = self.wait_before(error, breaks)
+        response_id, after = as_str(stream.partial.id), stream.last_number
+        wait = self.wait_before(error, stream.breaks, clock.deadline - time.monotonic(), max_retries=max_retries)
         if wait is None:
             raise error
         if isinstance(error, IncompleteStreamError):
-            found = await self.retrieve(response_id)
+            found = await self._retrieve(response_id, within=clock)
             if found.status == "cancelled":  # which has no event of its own: the stream just ends
                 return found
         logger.info("the stream of %s broke (%s); it is taken up after event %s", response_id, error, after)
@@ -354,33 +353,11 @@ class Client(Endpoints):
         query = {"stream": "true", **({} if after is None else {"starting_after": str(after)})}
         request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
         try:
-            return await self._retrying(request, self._open)
+            return await self._retrying(request, self._open, clock)
         except StatusError as refused:
             if refused.status not in _NO_RESUME:
                 raise
-            return await self.wait(response_id)
-
-
-def _as_items(given: Any) -> Any:
-    """Write out what users give beside texts and items; an agent's items are taken as they are."""
-    if isinstance(given, Part):
-        return input_items([given])
-    if not isinstance(given, list | tuple):
-        return given
-    entries = cast("list[Any]", given)
-    return entries if all(isinstance(item, Item) for item in entries) else input_items(entries)
-
-
-def _write_out_tools(params: dict[str, Any]) -> None:
-    """Put the definitions of tools in their places, and what built-in ones need into ``include``."""
-    given: Any = params.get("tools")
-    if not isinstance(given, list | tuple) or not any(hasattr(tool, "definition") for tool in cast("list[Any]", given)):
-        return
-    tools = cast("list[Any]", given)
-    params["tools"] = [tool.definition() if hasattr(tool, "definition") else tool for tool in tools]
-    needed = [value for tool in tools for value in getattr(tool, "include", ())]
-    if needed:
-        params["include"] = list(dict.fromkeys([*(params.get("include") or ()), *needed]))
+            return await self._polled(await self._retrieve(response_id, within=clock), clock)
 
 
 def _bearer(key: str) -> str | None:
@@ -390,9 +367,29 @@ def _bearer(key: str) -> str | None:
     return f"Bearer {key}" if key else None
 
 
-async def _called(function: Callable[[], str | Awaitable[str]]) -> str:
+def _checked(base_url: str) -> httpx2.URL:
+    """Give the address of ``/responses``; raises UsageError for a base_url that can't be one."""
+    try:
+        url = httpx2.URL(f"{base_url}/responses")
+    except (httpx2.InvalidURL, ValueError):
+        url = httpx2.URL("")
+    if not url.host or url.userinfo or url.query or url.fragment:
+        raise UsageError(
+            "base_url must be a full address such as http://127.0.0.1:8000/v1, without user, password or '?'; what "
+            "a gateway wants beside the key goes into headers="
+        )
+    return url
+
+
+async def _called(function: Callable[[], str | Awaitable[str]], clock: Clock) -> str:
     key = function()
-    key = await key if inspect.isawaitable(key) else key
+    if inspect.isawaitable(key):
+        with anyio.move_on_after(clock.left()):
+            key = await key
+    if inspect.isawaitable(key):
+        raise DeadlineError(
+            f"the api_key function gave no key within {clock.timeouts.whole:g} seconds; look at where it waits"
+        )
     if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"the api_key function must give a text, but gave {type(key).__name__}")
     return key

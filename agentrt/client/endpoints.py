@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from agentrt.client.transport import LEAVE_SECONDS, MAX_BODY_BYTES, foreign, read_body, read_chunks, translated
-from agentrt.errors import UnreachableError, UsageError, WireError
+from agentrt.client.http import Opened
+from agentrt.client.transport import (
+    LEAVE_SECONDS,
+    MAX_BODY_BYTES,
+    Clock,
+    Timeouts,
+    foreign,
+    read_body,
+    read_chunks,
+    translated,
+)
+from agentrt.errors import DeadlineError, UsageError, WireError
 from agentrt.wire.items import Item, item_view
-from agentrt.wire.json import as_dict, as_list, as_str, is_list, parse
+from agentrt.wire.json import as_dict, as_list, as_str, is_list, parse_object
 from agentrt.wire.parts import input_items
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
-    from agentrt.client.client import PreparedRequest
-    from agentrt.client.http import Opened
-    from agentrt.client.transport import Clock
+    from agentrt.client.http import PreparedRequest
 
 __all__ = ["Conversation", "Conversations", "Endpoints", "quoted"]
 
@@ -43,9 +51,7 @@ class Endpoints:
         Raises:
             StatusError: 404 where it isn't stored.
         """
-        query = {"include[]": list(include)} if include else None
-        raw, headers = await self._ask("GET", f"/responses/{quoted(response_id)}", query=query)
-        return Response(raw, headers)
+        return await self._retrieve(response_id, include)
 
     async def wait(self, response: Response | str, *, timeout: float | None = None) -> Response:  # noqa: ASYNC109 - a deadline with a message
         """Poll a background response until it is over: any status but ``queued`` and ``in_progress``.
@@ -55,31 +61,22 @@ class Endpoints:
             timeout: Seconds to wait at most; None for no bound.
 
         Raises:
-            UnreachableError: It is not over in time; it goes on, and can be waited for again.
+            DeadlineError: It is not over in time; it goes on, and can be waited for again.
         """
-        found = response if isinstance(response, Response) else await self.retrieve(response)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_POLL
-        while found.status in _WAITING:
-            if found.id is None:
-                raise UsageError("the response has no id, so it can't be polled; create it with background=True")
-            if deadline is not None and time.monotonic() + pause > deadline:
-                raise UnreachableError(
-                    f"the response {found.id} is still {found.status} after {timeout:g} seconds; it goes on: wait again"
-                )
-            await anyio.sleep(pause)
-            pause = min(pause * 1.5, _LAST_POLL)
-            found = await self.retrieve(found.id)
-        return found
+        clock = None
+        if timeout is not None:
+            timeouts = Timeouts(self._timeouts.connect, self._timeouts.idle, timeout)
+            clock = Clock(timeouts, time.monotonic() + timeout)
+        found = response if isinstance(response, Response) else await self._retrieve(response, within=clock)
+        return await self._polled(found, clock)
 
     async def cancel(self, response_id: str) -> Response:
         """Cancel a background response: ``POST /responses/{id}/cancel``. Again is harmless; gives what it came to."""
-        raw, headers = await self._ask("POST", f"/responses/{quoted(response_id)}/cancel")
-        return Response(raw, headers)
+        return await self._fetch(self._request("POST", f"/responses/{quoted(response_id)}/cancel"), Response.read)
 
     async def delete(self, response_id: str) -> None:
         """Delete a stored response: ``DELETE /responses/{id}``."""
-        await self._ask("DELETE", f"/responses/{quoted(response_id)}")
+        await self._tell_to_delete(f"/responses/{quoted(response_id)}")
 
     def input_items(
         self, response_id: str, *, after: str | None = None, order: str = "desc", include: Sequence[str] = ()
@@ -103,8 +100,7 @@ class Endpoints:
         Returns:
             Its ``items``, user messages and one compaction, stand for the context from now on.
         """
-        raw, headers = await self._ask("POST", "/responses/compact", _with_items(params))
-        return Response(raw, headers)
+        return await self._fetch(self._request("POST", "/responses/compact", _with_items(params)), Response.read)
 
     async def input_tokens(self, **params: Any) -> int:
         """Count what a request would cost to read: ``POST /responses/input_tokens``.
@@ -112,7 +108,7 @@ class Endpoints:
         Args:
             **params: Parameters of `Client.create`.
         """
-        raw, _ = await self._ask("POST", "/responses/input_tokens", _with_items(params))
+        raw = await self._ask("POST", "/responses/input_tokens", _with_items(params))
         count: Any = raw.get("input_tokens")
         if not isinstance(count, int):
             raise WireError(f"the server counted no input_tokens: {raw!r:.200}")
@@ -127,7 +123,7 @@ class Endpoints:
             max_bytes: Size at most, in bytes.
         """
         path = f"/containers/{quoted(container_id)}/files/{quoted(file_id)}/content"
-        return bytes((await self._fetch(self._request("GET", path), max_bytes))[0])
+        return await self._fetch(self._request("GET", path), lambda body, _: bytes(body), max_bytes)
 
     @property
     def conversations(self) -> Conversations:
@@ -136,40 +132,73 @@ class Endpoints:
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, Any], Mapping[str, str]]:
-        """Send a request and give its answer, a JSON object, with the headers."""
-        content, headers = await self._fetch(self._request(method, path, body, query), MAX_BODY_BYTES)
-        if not content and method == "DELETE":
-            return {}, headers
-        try:
-            answer: Any = parse(content)
-        except ValueError as error:
-            raise WireError(
-                f"{method} {path} was answered with what is not JSON ({error}): {bytes(content[:200])!r}. "
-                "Check that the provider has this endpoint."
-            ) from error
-        return as_dict(answer), headers
+    ) -> dict[str, Any]:
+        """Send a request and give its answer, a JSON object."""
+        return await self._fetch(self._request(method, path, body, query), _object)
 
-    async def _fetch(self, request: PreparedRequest, limit: int) -> tuple[bytearray, Mapping[str, str]]:
-        async def once(request: PreparedRequest, clock: Clock) -> tuple[bytearray, Mapping[str, str]]:
+    async def _retrieve(
+        self, response_id: str, include: Sequence[str] = (), *, within: Clock | None = None
+    ) -> Response:
+        query = {"include[]": list(include)} if include else None
+        request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
+        return await self._fetch(request, Response.read, within=within)
+
+    async def _polled(self, found: Response, clock: Clock | None) -> Response:
+        """Ask for a response until it is over, or the clock's deadline has come."""
+        pause = _FIRST_POLL
+        while found.status in _WAITING:
+            if found.id is None:
+                raise UsageError("the response has no id, so it can't be polled; create it with background=True")
+            over = DeadlineError(
+                f"the response {found.id} was still {found.status} when the time was over; it goes on at the server: "
+                f"client.wait({found.id!r}) takes it up again"
+            )
+            if clock is not None and time.monotonic() + pause > clock.deadline:
+                raise over
+            await anyio.sleep(pause)
+            try:
+                found = await self._retrieve(found.id, within=clock)
+            except DeadlineError as error:
+                raise over from error
+            pause = min(pause * 1.5, _LAST_POLL)
+        return found
+
+    async def _tell_to_delete(self, path: str) -> None:
+        await self._fetch(self._request("DELETE", path), lambda body, _: body)
+
+    async def _fetch(
+        self,
+        request: PreparedRequest,
+        read: Callable[[bytearray, Mapping[str, str]], T],
+        limit: int = MAX_BODY_BYTES,
+        *,
+        within: Clock | None = None,
+    ) -> T:
+        async def once(request: PreparedRequest, clock: Clock) -> T:
             opened = await self._open(request, clock)
+            body = bytearray()
             try:
                 async with aclosing(read_chunks(opened.sent, opened.sender, clock)) as chunks:
-                    return await read_body(chunks, limit), opened.sent.headers
+                    body = await read_body(chunks, limit)
+                return read(body, opened.sent.headers)
+            except ValueError as error:
+                raise opened.misread(error, body) from error
             except foreign() as error:
                 raise translated(error, request.url, clock) from error
             finally:
                 with anyio.move_on_after(LEAVE_SECONDS, shield=True):
                     await opened.sent.aclose()
 
-        return await self._retrying(request, once)
+        return await self._retrying(request, once, within)
 
     async def _pages(
         self, path: str, after: str | None, order: str, include: Sequence[str]
     ) -> AsyncGenerator[Item, None]:
         while True:
             query = {"limit": _MAX_PAGE, "order": order, "after": after, "include[]": list(include) or None}
-            page, _ = await self._ask("GET", path, query={k: v for k, v in query.items() if v is not None})
+            page = await self._ask("GET", path, query={k: v for k, v in query.items() if v is not None})
+            if "data" not in page:
+                raise WireError(f"GET {path} was answered with what is no page of items; check base_url")
             data = [as_dict(item) for item in as_list(page.get("data"))]
             for item in data:
                 yield item_view(item)
@@ -179,13 +208,17 @@ class Endpoints:
             after = last
 
     if TYPE_CHECKING:  # Client's own
+        _timeouts: Timeouts
 
         def _request(
             self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
         ) -> PreparedRequest: ...
         async def _open(self, request: PreparedRequest, clock: Clock) -> Opened: ...
         async def _retrying(
-            self, request: PreparedRequest, once: Callable[[PreparedRequest, Clock], Awaitable[T]]
+            self,
+            request: PreparedRequest,
+            once: Callable[[PreparedRequest, Clock], Awaitable[T]],
+            within: Clock | None = None,
         ) -> T: ...
 
 
@@ -234,21 +267,20 @@ class Conversations:
             metadata: Pairs to keep with it.
         """
         body = {"items": _few(items) if items else None, "metadata": metadata}
-        return Conversation(await self._tell("POST", "/conversations", body))
+        return _conversation(await self._tell("POST", "/conversations", body))
 
     async def retrieve(self, conversation_id: str) -> Conversation:
         """Fetch a conversation: ``GET /conversations/{id}``."""
-        return Conversation(await self._tell("GET", f"/conversations/{quoted(conversation_id)}"))
+        return _conversation(await self._tell("GET", f"/conversations/{quoted(conversation_id)}"))
 
     async def update(self, conversation_id: str, *, metadata: Mapping[str, str]) -> Conversation:
         """Replace its metadata: ``POST /conversations/{id}``."""
-        return Conversation(
-            await self._tell("POST", f"/conversations/{quoted(conversation_id)}", {"metadata": metadata})
-        )
+        path = f"/conversations/{quoted(conversation_id)}"
+        return _conversation(await self._tell("POST", path, {"metadata": metadata}))
 
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation; its items stay: ``DELETE /conversations/{id}``."""
-        await self._tell("DELETE", f"/conversations/{quoted(conversation_id)}")
+        await self._client._tell_to_delete(f"/conversations/{quoted(conversation_id)}")  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def items(
         self, conversation_id: str, *, after: str | None = None, order: str = "desc", include: Sequence[str] = ()
@@ -270,11 +302,21 @@ class Conversations:
 
     async def delete_item(self, conversation_id: str, item_id: str) -> None:
         """Delete one item."""
-        await self._tell("DELETE", f"/conversations/{quoted(conversation_id)}/items/{quoted(item_id)}")
+        path = f"/conversations/{quoted(conversation_id)}/items/{quoted(item_id)}"
+        await self._client._tell_to_delete(path)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     async def _tell(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        answer, _ = await self._client._ask(method, path, body)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        return answer
+        return await self._client._ask(method, path, body)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _object(body: bytearray, _: Mapping[str, str]) -> dict[str, Any]:
+    return parse_object(body)
+
+
+def _conversation(raw: dict[str, Any]) -> Conversation:
+    if not as_str(raw.get("id")):
+        raise WireError(f"the server answered with what is no conversation: {raw!r:.200}; check base_url")
+    return Conversation(raw)
 
 
 def _few(items: Sequence[Any]) -> list[Item]:
@@ -292,6 +334,6 @@ def quoted(part: str) -> str:
     """Write an id as a segment of a path, so that no id can lead elsewhere; raises UsageError for an empty one."""
     from urllib.parse import quote  # noqa: PLC0415 - loaded by httpx2 already
 
-    if not part or part in (".", ".."):
-        raise UsageError("an id is empty; pass the id of a stored response, conversation or item")
+    if not isinstance(part, str) or not part or part in (".", ".."):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"{part!r} is no id; pass the id of a stored response, conversation or item")
     return quote(part, safe="")

@@ -1,17 +1,20 @@
-"""What HTTP answers: bodies under a bound, and the errors that statuses stand for."""
+"""One HTTP exchange: the request as it would be sent, its answer, and the errors that statuses stand for."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import httpx2
 
 from agentrt.client.retries import retry_after, should_retry
-from agentrt.client.transport import Clock, Sender, Sent, foreign, read_body, read_chunks, translated
+from agentrt.client.transport import Clock, Sender, Sent, Timeouts, foreign, read_body, read_chunks, translated
 from agentrt.errors import AuthenticationError, RateLimitError, ServerError, StatusError, WireError
 from agentrt.wire.json import as_dict, as_str, parse
 
-__all__ = ["FIRST_ERROR", "Opened", "status_error"]
+__all__ = ["FIRST_ERROR", "Opened", "PreparedRequest", "status_error"]
 
 FIRST_ERROR = 300
 """The first HTTP status that is no answer: redirects are not followed, so that no key goes elsewhere."""
@@ -19,6 +22,48 @@ FIRST_ERROR = 300
 _NOT_FOUND = 404
 _MAX_ERROR_BYTES = 1024 * 1024
 _SHOWN = 200
+_SECRETS = ("authorization", "api-key", "x-api-key", "cookie")
+_SHORTEST_SECRET = 8
+
+
+class PreparedRequest(NamedTuple):
+    """A request as it would be sent, without its key.
+
+    Attributes:
+        method: The HTTP method.
+        url: Where it would go.
+        headers: Its headers; ``authorization`` is added when it is sent.
+        body: Its body; None for none.
+        timeouts: Its clocks.
+        max_retries: Tries after the first one.
+        repeatable: Whether sending it twice is harmless. Into a conversation the input would be written twice.
+    """
+
+    method: str
+    url: httpx2.URL
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeouts: Timeouts
+    max_retries: int
+    repeatable: bool = True
+
+    def own_headers(self, others: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give ``extra_headers`` under which the same request may be sent again: with the key that it had.
+
+        Args:
+            others: More of them.
+        """
+        names = ("idempotency-key", "x-client-request-id")
+        return {**(others or {}), **{name: self.headers[name] for name in names}}
+
+    @property
+    def json(self) -> Any:
+        """The body as a JSON value."""
+        return None if self.body is None else parse(self.body)
+
+    def __repr__(self) -> str:
+        """Show where it goes; headers may hold secrets."""
+        return f"PreparedRequest({self.method!r}, {str(self.url)!r})"
 
 
 class Opened(NamedTuple):
@@ -30,7 +75,7 @@ class Opened(NamedTuple):
         clock: The clocks of the request.
         url: Where it went.
         hint: What to do about a refused key.
-        client_request_id: The id that the request was sent with.
+        headers: What the request was sent with.
     """
 
     sent: Sent
@@ -38,12 +83,30 @@ class Opened(NamedTuple):
     clock: Clock
     url: str
     hint: str
-    client_request_id: str
+    headers: Mapping[str, str]
 
     def blame(self, error: ServerError) -> None:
         """Put the ids into an error that support will ask for."""
         error.request_id = error.request_id or self.sent.headers.get("x-request-id")
-        error.client_request_id = self.client_request_id
+        error.client_request_id = self.headers["x-client-request-id"]
+
+    def shown(self, text: str | bytes | bytearray) -> str:
+        """Give the beginning of what the server said, without the key, which some servers repeat."""
+        text = text if isinstance(text, str) else bytes(text[: 4 * _SHOWN]).decode("utf-8", "replace")
+        for name in _SECRETS:
+            secret = self.headers.get(name, "").removeprefix("Bearer ")
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "…")
+        return text
+
+    def misread(self, error: ValueError, body: bytes | bytearray) -> WireError:
+        """Make the error for a body that is not what was asked for."""
+        wrong = WireError(
+            f"{self.url} answered with what {error}: {self.shown(body)[:_SHOWN]!r}. Check that base_url leads to a "
+            "Responses API, and that the provider has this endpoint."
+        )
+        self.blame(wrong)
+        return wrong
 
 
 async def status_error(opened: Opened) -> StatusError:
@@ -68,7 +131,7 @@ async def status_error(opened: Opened) -> StatusError:
     code = error.get("code")
     if not isinstance(code, str) or not code:  # llama.cpp and OpenRouter repeat the status there
         code = error.get("type") or code
-    message = str(error.get("message") or body[:_SHOWN].decode("utf-8", "replace") or response.reason_phrase)
+    message = opened.shown(str(error.get("message") or opened.shown(body)[:_SHOWN] or response.reason_phrase))
     status = response.status_code
     kind, advice = _KINDS.get(status, (StatusError, ""))
     advice = "" if opened.url.startswith("local:") else advice.format(hint=opened.hint)

@@ -56,8 +56,8 @@ class PoolSender(Sender):
     ) -> Sent:
         """Send a request; gives its response once the headers have come, the body unread."""
         head = [(b"host", self._host), *((name.encode(), value.encode("latin-1")) for name, value in headers.items())]
-        if content is not None:
-            head.append((b"content-length", b"%d" % len(content)))
+        if content is not None or method == "POST":
+            head.append((b"content-length", b"%d" % len(content or b"")))
         request = h11.Request(method=method, target=url.raw_path, headers=head)
         line = await self._take() or await self._connect(clock)
         line.clock = clock
@@ -69,11 +69,12 @@ class PoolSender(Sender):
         return _PoolResponse(self, line, response)
 
     async def _take(self) -> _Line | None:
-        if self._idle and self._idle[0][0] + _KEEPALIVE_SECONDS < time.monotonic():
+        oldest = time.monotonic() - _KEEPALIVE_SECONDS
+        if self._idle and self._idle[0][0] < oldest:
             await self._idle.popleft()[1].close()
         while self._idle:
-            line = self._idle.pop()[1]
-            if not line.has_been_left():
+            since, line = self._idle.pop()
+            if since >= oldest and not line.has_been_left():
                 return line
             await line.close()
         return None

@@ -49,6 +49,28 @@ class Provider:
     deviates: tuple[str, ...] = ()
     seen: Literal["run", "recorded", "read"] = "read"
 
+    def __post_init__(self) -> None:
+        """Check the fields, whoever wrote them, and take lists for what is kept as a set or a tuple."""
+        for name in ("base_url", "key", "url", "model"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "base_url"):
+                raise UsageError(f"a provider's {name} must be a text, but is {value!r}")
+        for name in ("unsupported", "deviates"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not all(isinstance(entry, str) for entry in value):
+                raise UsageError(f"a provider's {name} must be a list of texts, but is {value!r}")
+        headers: Mapping[Any, Any] = self.headers
+        if not all(isinstance(text, str) for pair in headers.items() for text in pair):
+            raise UsageError(f"a provider's headers must be texts by name; look at {', '.join(map(str, self.headers))}")
+        for name, span in self.ranges.items():
+            low, high = span if len(span) == 2 else (None, None)  # noqa: PLR2004
+            if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+                raise UsageError(f"a provider's ranges must be [lowest, highest] by name, but {name!r} has {span!r}")
+        if self.seen not in ("run", "recorded", "read"):
+            raise UsageError(f"a provider's seen must be 'run', 'recorded' or 'read', but is {self.seen!r}")
+        object.__setattr__(self, "unsupported", frozenset(self.unsupported))
+        object.__setattr__(self, "deviates", tuple(self.deviates))
+
 
 @functools.cache
 def known_providers(own: str | None = None) -> Mapping[str, Provider]:
@@ -69,22 +91,18 @@ def _read(path: Path) -> dict[str, Provider]:
 
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-        return {name: _provider(table) for name, table in tables.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        names = ", ".join(part.name for part in fields(Provider))
-        raise UsageError(
-            f"the provider profiles in {path} can't be read: {error}; each table needs base_url, and may have {names}"
-        ) from error
-
-
-def _provider(table: Mapping[str, Any]) -> Provider:
-    ranges = {name: (low, high) for name, (low, high) in table.get("ranges", {}).items()}
-    own: dict[str, Any] = {
-        "ranges": ranges,
-        "unsupported": frozenset(table.get("unsupported", ())),
-        "deviates": tuple(table.get("deviates", ())),
-    }
-    return Provider(**{**table, **own})
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the provider profiles in {path} can't be read: {error}") from error
+    profiles: dict[str, Provider] = {}
+    for name, table in tables.items():
+        try:
+            profiles[name] = Provider(**table)
+        except (TypeError, AttributeError, UsageError) as error:
+            names = ", ".join(part.name for part in fields(Provider))
+            raise UsageError(
+                f"the table [{name}] in {path} is no provider profile: {error}; it needs base_url, and may have {names}"
+            ) from error
+    return profiles
 
 
 class Endpoint(NamedTuple):

@@ -106,7 +106,7 @@ def unavailable(error: ServerError) -> bool:
     """Tell whether another model of the same provider may do what this one could not."""
     if isinstance(error, StatusError) and error.status is not None:
         return error.retryable or error.status in _NO_MODEL or error.status >= _SERVERS_OWN
-    return isinstance(error, UnreachableError | IncompleteStreamError)
+    return isinstance(error, UnreachableError | IncompleteStreamError) and not isinstance(error, DeadlineError)
 
 
 def was_refused(error: ServerError) -> bool:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, Self
+from typing import Self
 
 import anyio
 
-from agentrt.client.http import Opened
-from agentrt.client.transport import LEAVE_SECONDS, foreign, read_body, read_chunks, translated
-from agentrt.errors import AgentrtError, IncompleteStreamError, ServerError, UnreachableError, UsageError, WireError
+from agentrt.client.http import Opened, PreparedRequest
+from agentrt.client.transport import LEAVE_SECONDS, Clock, foreign, read_body, read_chunks, translated
+from agentrt.errors import AgentrtError, IncompleteStreamError, ServerError, UnreachableError, UsageError
 from agentrt.wire.assembler import Assembler
 from agentrt.wire.events import Event
-from agentrt.wire.json import as_dict, parse
 from agentrt.wire.responses import Response
 from agentrt.wire.sse import SSEDecoder
 
 __all__ = ["ResponseStream", "Resume"]
 
-Resume = Callable[[str, int | None, ServerError, int], Awaitable[Opened | Response]]
+Resume = Callable[["ResponseStream", ServerError, Clock], Awaitable[Opened | Response]]
 
 _GRACE_SECONDS = {"failed": 1.0}
 _DRAIN_SECONDS = 0.2
-_SHOWN = 200
 
 
 class ResponseStream:
@@ -34,12 +32,17 @@ class ResponseStream:
     plain JSON gives one event, the last.
 
     Args:
+        request: What is sent; of several models, to the first.
         opener: Sends the request and gives the answer once its headers have come.
-        resume: Opens the stream of a background response again after it broke: takes the response's id, the number of
-            the last event, what broke it, and how often in a row; None where that is not possible.
+        resume: Opens the stream of a background response again after it broke, or gives the response: takes the stream,
+            what broke it, and the stream's clock; None where that is not possible.
     """
 
-    def __init__(self, opener: Callable[[], Awaitable[Opened]], resume: Resume | None = None) -> None:
+    def __init__(
+        self, request: PreparedRequest, opener: Callable[[], Awaitable[Opened]], resume: Resume | None = None
+    ) -> None:
+        self.request = request
+        """What is sent; of several models, to the first."""
         self._opener = opener
         self._resume = resume
         self._opened: Opened | None = None
@@ -47,10 +50,11 @@ class ResponseStream:
         self._ready: deque[Event] = deque()
         self._response: Response | None = None
         self._drained = False
-        self._breaks = 0
         self._assembler: Assembler | None = None
         self.tries = 0
         """How often the request was sent before it was answered."""
+        self.breaks = 0
+        """How often in a row the stream broke without a new event."""
 
     async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""
@@ -97,7 +101,8 @@ class ResponseStream:
     async def whole(self) -> Response:
         """Read to the end and give the response; raises what reading the events raises."""
         while self._response is None:
-            assert self._opened is not None
+            if self._opened is None:
+                raise UsageError("enter the stream first: async with client.stream(…) as stream: await stream.whole()")
             await self._read(self._opened)
         await self._drain()
         return self._response
@@ -119,6 +124,16 @@ class ResponseStream:
         """The response as far as it has come, for showing; nothing in it counts before the stream has ended."""
         return self._response or Response({} if self._assembler is None else self._assembler.response)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same may be asked for again: what works on in the background would then be worked on twice."""
+        return self.request.repeatable and self.partial.raw.get("background") is not True
+
+    @property
+    def last_number(self) -> int | None:
+        """The ``sequence_number`` of the last event, for ``starting_after``."""
+        return None if self._assembler is None else self._assembler.last_number
+
     def _begin(self, opened: Opened) -> None:
         self._opened = opened
         self._chunks = read_chunks(opened.sent, opened.sender, opened.clock)
@@ -126,7 +141,9 @@ class ResponseStream:
         if self._kind == "text/event-stream":
             opened.clock.start_listening()
             self._decoder = SSEDecoder()
-            self._assembler = self._assembler or Assembler()
+            if self._assembler is None or self._assembler.last_number is None:  # without numbers it begins anew
+                self._assembler = Assembler()
+            self._assembler.go_on()
 
     async def _read(self, opened: Opened) -> None:
         assert self._chunks is not None
@@ -134,12 +151,14 @@ class ResponseStream:
             if self._assembler is not None and self._kind == "text/event-stream":
                 await self._read_events(self._chunks, opened, self._assembler)
             elif self._kind in ("application/json", ""):
-                self._read_json(await read_body(self._chunks), opened)
+                body = await read_body(self._chunks)
+                try:
+                    self._response = Response.read(body, opened.sent.headers)
+                except ValueError as error:
+                    raise opened.misread(error, body) from error
             else:
-                body = await anext(self._chunks, b"")
-                raise WireError(
-                    f"{opened.url} answered with {self._kind}, not with JSON or events: {body[:_SHOWN]!r}. "
-                    "Check that base_url leads to a Responses API (it often ends in /v1)."
+                raise opened.misread(
+                    ValueError(f"is {self._kind}, neither JSON nor events"), await anext(self._chunks, b"")
                 )
         except ServerError as error:
             await self._take_up(error, opened, error.__cause__)
@@ -156,33 +175,18 @@ class ResponseStream:
             raise error from cause
         assert isinstance(error, ServerError)
         await self.aclose()
-        self._breaks += 1
-        found = await self._resume(so_far["id"], self._assembler.last_number, error, self._breaks)
+        self.breaks += 1
+        found = await self._resume(self, error, opened.clock)
         if isinstance(found, Response):
             self._ready.append(_last_event(found))
             self._response, self._drained = found, True
         else:
             self._begin(found)
 
-    def _read_json(self, body: bytearray, opened: Opened) -> None:
-        try:
-            raw: Any = parse(body)
-        except ValueError as error:
-            raise WireError(f"{opened.url} answered with broken JSON ({error}): {bytes(body[:_SHOWN])!r}") from error
-        response = as_dict(raw)
-        if not ("output" in response or "status" in response or response.get("error")):
-            raise WireError(
-                f"{opened.url} answered with JSON that is not a response: {bytes(body[:_SHOWN])!r}. "
-                "Check that base_url leads to a Responses API, not to another kind."
-            )
-        if response.get("error") and not response.get("status"):
-            response = {"output": list[Any](), **response, "status": "failed"}
-        self._response = Response(response, opened.sent.headers)
-
     async def _read_events(self, chunks: AsyncGenerator[bytes, None], opened: Opened, assembler: Assembler) -> None:
         async for chunk in chunks:
             if self._feed(chunk, assembler):
-                self._breaks = 0
+                self.breaks = 0
                 opened.clock.start_listening()
                 if assembler.ended:
                     self._response = Response(assembler.response, opened.sent.headers)

@@ -147,10 +147,12 @@ class Sender:
         self, method: str, url: httpx2.URL, headers: Mapping[str, str], content: bytes | None, clock: Clock
     ) -> Sent:
         """Send a request; gives its response once the headers have come, the body unread."""
+        if self._client.is_closed:
+            raise UsageError("the http_client that was passed is closed; keep it open as long as the Client is used")
         timeout = (clock.timeouts.connect, None, None, None)
         request = self._client.build_request(method, str(url), headers=dict(headers), content=content, timeout=timeout)
         with anyio.move_on_after(clock.left()):
-            response: Sent = await self._client.send(request, stream=True)
+            response: Sent = await self._client.send(request, stream=True, follow_redirects=False)
             return response
         raise clock.error(str(url))
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentrt.wire.items import CALLS, CLIENT_CALLS, Item, item_view
-from agentrt.wire.json import as_str, dump, parse
+from agentrt.wire.json import as_str, dump, is_dict, parse
 
 if TYPE_CHECKING:
     from agentrt.core.state import Thread
@@ -79,8 +79,13 @@ def _same(one: Item, other: Item) -> bool:
 
 def unanswerable(items: Sequence[Item]) -> str | None:
     """Name the type of a call that waits for an answer which nothing here can give; None where there is none."""
-    types = [item.type for item in items]
-    return next((kind for kind in types if kind in CLIENT_CALLS and CLIENT_CALLS[kind] not in types), None)
+    waiting: dict[str, str] = {}
+    for item in items:
+        if item.type in CLIENT_CALLS:
+            waiting[CLIENT_CALLS[item.type]] = item.type
+        else:
+            waiting.pop(item.type, None)
+    return next(iter(waiting.values()), None)
 
 
 def failure(call: Item, text: str) -> Item:
@@ -173,5 +178,6 @@ def next_request(
             params["tool_choice"] = "none"
         elif thread.turn > 1 and choice is not None and choice not in _FREE_CHOICES:
             # A forced choice was obeyed by the first turn; forced again it would loop for ever.
-            params["tool_choice"] = "auto"
+            narrowed = is_dict(choice) and choice.get("type") == "allowed_tools"
+            params["tool_choice"] = {**choice, "mode": "auto"} if narrowed else "auto"
     return {name: value for name, value in added.items() if name not in params and name not in refused} | params

@@ -28,9 +28,12 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.max_turns < 1:
-            raise UsageError(f"max_turns must be at least 1, but is {self.max_turns}")
-        if self.max_tool_calls is not None and self.max_tool_calls < 0:
-            raise UsageError(f"max_tool_calls must be 0 or more, or None for no bound, but is {self.max_tool_calls}")
-        if self.max_calls_per_turn < 1:
-            raise UsageError(f"max_calls_per_turn must be at least 1, but is {self.max_calls_per_turn}")
+        _check("max_turns", self.max_turns, 1)
+        _check("max_calls_per_turn", self.max_calls_per_turn, 1)
+        if self.max_tool_calls is not None:
+            _check("max_tool_calls", self.max_tool_calls, 0)
+
+
+def _check(name: str, value: object, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r}")

@@ -161,9 +161,7 @@ def _failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
     """Ask again in the same turn: with the whole history, or without the reasoning."""
     _check_turn(thread, event.turn)
     if event.reason == "reasoning_refused":
-        items = without_reasoning(thread.items)
-        given = len(without_reasoning(thread.items[: thread.given]))
-        thread = evolve(thread, items=items, given=given, known=0, anchor=None)
+        thread = _without_reasoning(thread)
     elif event.reason == "arguments_refused":
         thread = evolve(thread, items=with_valid_arguments(thread.items))
     elif thread.outside:
@@ -172,6 +170,18 @@ def _failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
         kept = thread.history == "response" and event.reason == "state_lost"
         thread = evolve(thread, history="response" if kept else "replay", anchor=None, known=0)
     return _put(state, event.thread, thread), [_request(state, event.thread, thread)]
+
+
+def _without_reasoning(thread: Thread) -> Thread:
+    """Leave reasoning out of what is sent; where none was sent, the server's own is left behind by replaying."""
+    known = thread.known
+    if not any(item.type == "reasoning" for item in thread.items[known:]):
+        thread, known = evolve(thread, anchor=None, known=0), 0
+    items = (*thread.items[:known], *without_reasoning(thread.items[known:]))
+    given = thread.given
+    if given > known:
+        given = known + len(without_reasoning(thread.items[known:given]))
+    return evolve(thread, items=items, given=given)
 
 
 def _check_turn(thread: Thread, turn: int) -> None:
@@ -253,6 +263,9 @@ def _settle(state: RunState, name: str, thread: Thread, effects: list[Effect]) -
 
 def _stopped(state: RunState, thread: Thread, event: Stop) -> Step:
     items = answer_all(thread.items, thread.calls, thread.outputs, "the run was cancelled before this call had ended")
+    if thread.phase == "model" and thread.history == "conversation":
+        # The server may have written the input into it, or not: only a new one is sure to hold each item once.
+        thread = evolve(thread, anchor=None, known=0)
     return _finish(state, event.thread, evolve(thread, items=items), "cancelled")
 
 

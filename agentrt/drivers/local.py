@@ -74,10 +74,10 @@ class _CancelledByCaller(Exception):  # noqa: N818 - it never leaves this module
 class _BrokenReply(Exception):  # noqa: N818 - it never leaves this module
     """A stream that had begun broke: nothing was run from it, so it can be asked for again."""
 
-    def __init__(self, error: ServerError, tries: int) -> None:
+    def __init__(self, error: ServerError, stream: ResponseStream) -> None:
         super().__init__(str(error))
         self.error = error
-        self.tries = tries
+        self.stream = stream
 
 
 class Run:
@@ -193,7 +193,7 @@ class Run:
         name = {"response": "previous_response_id", "conversation": "conversation"}.get(thread.history)
         if name is None or thread.anchor is not None:
             return None
-        if name not in self._client.refused:
+        if name not in self._client.refused(self._plan.fixed["model"]):
             if thread.history == "response":
                 return None
             try:
@@ -221,7 +221,10 @@ class Run:
 
     async def _ask(self, effect: loop.CallModel) -> AsyncGenerator[RunEvent | Response, None]:
         yield TurnStarted(effect.turn, effect.last, effect.thread)
-        deadline = time.monotonic() + (self._plan.fixed.get("timeout") or self._client.timeout)
+        fixed = self._plan.fixed
+        deadline = time.monotonic() + fixed.get("timeout", self._client.timeout)
+        refused = self._client.refused(fixed["model"])
+        again: dict[str, Any] = {}
         tries = 0
         while True:
             thread = self.state.threads[effect.thread]
@@ -229,32 +232,36 @@ class Run:
                 thread,
                 last=effect.last,
                 max_tool_calls=effect.max_tool_calls,
-                fixed=self._plan.fixed,
-                refused=self._client.refused,
+                fixed=fixed,
+                refused=refused,
             )
-            if tries:
-                params["timeout"] = max(0.1, deadline - time.monotonic())
-                params["max_retries"] = max(0, self._client.max_retries - tries)
+            params.update(again)
             try:
-                async with aclosing(self._reply(params, effect.thread)) as parts:
+                async with aclosing(self._reply(params, effect.thread, deadline)) as parts:
                     async for part in parts:
                         yield part
             except StatusError as error:
                 if not self._mended(error, params, effect):
                     raise
+                again = {}  # it is another request now, under another key
             except _BrokenReply as broken:
-                tries += broken.tries
-                wait = self._client.wait_before(broken.error, tries, deadline - time.monotonic())
-                # Into a conversation the same input would be written twice: the server may have gone on by itself.
-                if wait is None or thread.history == "conversation":
+                tries += broken.stream.tries
+                left = deadline - time.monotonic()
+                wait = self._client.wait_before(broken.error, tries, left, max_retries=fixed.get("max_retries"))
+                if wait is None or not broken.stream.repeatable:
                     raise broken.error from broken.error.__cause__
                 logger.warning("the reply broke off and is asked for again in %.1f s: %s", wait, broken.error)
                 yield TurnRestarted(effect.turn, str(broken.error), effect.thread)
                 await self._interruptible(anyio.sleep(wait))
+                again = {"extra_headers": broken.stream.request.own_headers(fixed.get("extra_headers"))}
             else:
                 return
+            again["timeout"] = max(0.1, deadline - time.monotonic())
+            again["max_retries"] = max(0, fixed.get("max_retries", self._client.max_retries) - tries)
 
-    async def _reply(self, params: dict[str, Any], thread: str) -> AsyncGenerator[RunEvent | Response, None]:
+    async def _reply(
+        self, params: dict[str, Any], thread: str, deadline: float
+    ) -> AsyncGenerator[RunEvent | Response, None]:
         hosted = HostedCalls(thread) if self._plan.hosted else None
         if self._streaming:
             said = False
@@ -275,7 +282,7 @@ class Run:
             params.pop("stream_options", None)  # they say how to stream, and this doesn't
             response = await self._interruptible(self._client.create(**params))
         if response.status in ("queued", "in_progress"):
-            response = await self._interruptible(self._client.wait(response, timeout=self._client.timeout))
+            response = await self._interruptible(self._client.wait(response, timeout=deadline - time.monotonic()))
         if hosted is not None:
             for part in hosted.rest(response.items):
                 yield part
@@ -293,7 +300,7 @@ class Run:
         except (UnreachableError, IncompleteStreamError) as error:
             if self._cancelled:
                 raise _CancelledByCaller from error
-            raise _BrokenReply(error, stream.tries) from error
+            raise _BrokenReply(error, stream) from error
         finally:
             self._reading = None
 
@@ -303,7 +310,7 @@ class Run:
 
         name = parameter_refused(error, params, self._plan.fixed)
         if name is not None:
-            self._client.refused.add(name)
+            self._client.refused(self._plan.fixed["model"]).add(name)
             logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
             return True
         thread = self.state.threads[effect.thread]

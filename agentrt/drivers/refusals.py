@@ -56,7 +56,8 @@ def history_refused(
         return None
     text = error.told.lower()
     if error.code == "invalid_encrypted_content":
-        return "reasoning_refused" if any(item.type == "reasoning" for item in thread.items) else None
+        ours = thread.items[thread.known :] if thread.outside else thread.items
+        return "reasoning_refused" if any(item.type == "reasoning" for item in ours) else None
     name = _ANCHORS.get(thread.history)
     if name is None or thread.anchor is None:
         return None

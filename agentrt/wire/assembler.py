@@ -100,6 +100,10 @@ class Assembler:
         """The highest sequence number so far: a background response goes on after it."""
         return self._order.last
 
+    def go_on(self) -> None:
+        """Take what follows as the rest of the stream: of what was asked for again, what came before is dropped."""
+        self._order.floor = self._order.last
+
     @property
     def response(self) -> dict[str, Any]:
         """The response as it stands: whole when `ended`, else what has come so far."""
@@ -258,20 +262,39 @@ class Assembler:
 
         ChatGPT's own backend completes with output null or [] although items were streamed (openai-python #3312).
         """
-        output = list(told)
-        free = set(range(len(output)))
+        places = self._places(told)
+        never_streamed = deque(sorted(set(range(len(told))) - set(places.values())))
+        output: list[dict[str, Any]] = []
         for index in sorted(self._items):
-            item = self._items[index]
-            position = next((at for at in sorted(free) if _twins(output[at], item)), None)
-            if position is None and index in free and output[index].get("type") == item.get("type"):
-                position = index
-            if position is not None:
-                free.discard(position)
-                if index not in self._open:
-                    output[position] = item
-            else:
-                output.append({**item, "status": "incomplete"} if index in self._open else item)
-        return output
+            item, is_open, place = self._items[index], index in self._open, places.get(index)
+            if place is None:
+                output.append({**item, "status": "incomplete"} if is_open else item)
+                continue
+            while never_streamed and never_streamed[0] < place:
+                output.append(told[never_streamed.popleft()])
+            output.append(told[place] if is_open else item)
+        return output + [told[place] for place in never_streamed]
+
+    def _places(self, told: list[dict[str, Any]]) -> dict[int, int]:
+        """Find the streamed items in the terminal output: by their ids, else in order among those of their type.
+
+        GitHub Copilot gives a message another id in each event, so an unknown id makes no other message.
+        """
+        named = {name: place for place, item in reversed(list(enumerate(told))) for name in _names(item)}
+        places: dict[int, int] = {}
+        left = set(range(len(told)))
+        for index in sorted(self._items):
+            place = next((named[name] for name in _names(self._items[index]) if name in named), None)
+            if place in left:
+                places[index] = place
+                left.discard(place)
+        free = sorted(left)
+        for index in sorted(self._items.keys() - places.keys()):
+            place = next((place for place in free if _may_be(told[place], self._items[index])), None)
+            if place is not None:
+                places[index] = place
+                free.remove(place)
+        return places
 
 
 class _Order:
@@ -279,6 +302,7 @@ class _Order:
 
     def __init__(self) -> None:
         self.last: int | None = None
+        self.floor: int | None = None
         self._missing: set[int] = set()
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
         self._numbered = True
@@ -293,6 +317,8 @@ class _Order:
         """Take note of an event's number; False for a repeated event."""
         last = self.last
         if self._numbered and isinstance(number, int):
+            if self.floor is not None and number <= self.floor:
+                return False
             if last is None or number == last + 1:
                 self.last = number
             elif number > last:
@@ -330,9 +356,13 @@ def _dict_in(item: dict[str, Any], field: str) -> dict[str, Any]:
     return inner
 
 
-def _twins(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two items are the same one, by their ids."""
-    return any(one.get(key) is not None and one.get(key) == other.get(key) for key in ("id", "call_id"))
+def _names(item: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, value) for key in ("id", "call_id") if isinstance(value := item.get(key), str) and value]
+
+
+def _may_be(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two items of different ids may be the same one: of one type, and no two calls."""
+    return one.get("type") == other.get("type") and not (one.get("call_id") and other.get("call_id"))
 
 
 def _error(raw: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ __all__ = [
     "is_list",
     "is_true",
     "parse",
+    "parse_object",
     "str_or_none",
 ]
 
@@ -42,12 +43,29 @@ def parse(data: bytes | bytearray | str) -> Any:
     return pydantic_core.from_json(data, allow_inf_nan=False)
 
 
+def parse_object(data: bytes | bytearray | str) -> dict[str, Any]:
+    """Read one JSON object; raises ValueError for anything else."""
+    try:
+        value = parse(data)
+    except ValueError as error:
+        raise ValueError(f"is broken JSON ({error})") from error
+    if not is_dict(value):
+        raise ValueError("is no JSON object")
+    return value
+
+
 def dump(value: Any) -> bytes:
     """Write a value made of JSON's own types; raises ValueError, naming the value, for anything else."""
     try:
-        return pydantic_core.to_json(value)
+        written = pydantic_core.to_json(value)
     except (pydantic_core.PydanticSerializationError, UnicodeEncodeError) as error:
         raise ValueError(f"not a JSON value: {error}") from error
+    if b"NaN" in written or b"Infinity" in written:  # in a text, or written bare, which is no JSON
+        try:
+            parse(written)
+        except ValueError as error:
+            raise ValueError(f"not a JSON value: a number in it is NaN or infinite ({error})") from error
+    return written
 
 
 def is_dict(value: object) -> TypeGuard[dict[str, Any]]:

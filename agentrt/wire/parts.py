@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Literal
 
 from agentrt.errors import UsageError
@@ -265,7 +266,11 @@ def _said(part: str | Part) -> dict[str, Any]:
 
 
 def _bad_input(given: object) -> UsageError:
-    return UsageError(f"input must be a text or a list of items (dicts), not {type(given).__name__}")
+    kind = type(given)
+    advice = "; put it into a list" if issubclass(kind, (Item, Part, Mapping)) else ""
+    if issubclass(kind, PurePath):
+        advice = "; send it as File(path) or Image(path), or send its text"
+    return UsageError(f"input must be a text, or a list of items, texts and parts, not {kind.__name__}{advice}")
 
 
 def brief(value: object) -> str:

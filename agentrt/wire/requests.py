@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from agentrt.errors import UsageError
 from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, as_list, dump, is_dict
+from agentrt.wire.parts import Part, input_items
 
 if TYPE_CHECKING:
     from agentrt.wire import params
 
-__all__ = ["LOGPROBS", "RANGES", "RequestParams", "RequestSettings", "check_request", "encode_request"]
+__all__ = [
+    "LOGPROBS",
+    "RANGES",
+    "RequestParams",
+    "RequestSettings",
+    "check_request",
+    "encode_request",
+    "may_act",
+    "written_out",
+]
 
 
 class RequestSettings(TypedDict, total=False):
@@ -127,6 +137,11 @@ _CHAT = {  # what Chat Completions calls it
     "response_format": "text",
     "system": "instructions",
 }
+_EXAMPLES = {
+    "reasoning": "{'effort': 'high'}",
+    "text": "{'format': {'type': 'json_schema', 'name': …, 'schema': …}}",
+    "prompt": "{'id': 'pmpt_…'}",
+}
 _BOOLEANS = ("background", "parallel_tool_calls", "store", "stream")
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -153,7 +168,7 @@ def check_request(params: Mapping[str, Any], ranges: Mapping[str, tuple[float, f
     """
     for name, value in params.items():
         if name not in _NAMES:
-            raise _unknown(name)
+            raise no_such("the Responses API has no parameter", name, _NAMES, {})
         if value is not None:
             if name in RANGES:
                 _check_range(name, value, ranges.get(name, RANGES[name]))
@@ -170,15 +185,29 @@ def _check_range(name: str, value: Any, allowed: tuple[float, float]) -> None:
         raise UsageError(f"{name} must be a number {span}, but is {value!r}")
 
 
-def _unknown(name: str) -> UsageError:
+def check_ranges(settings: Mapping[str, Any]) -> None:
+    """Refuse numbers out of the widest range that any provider takes; raises UsageError."""
+    for name in RANGES.keys() & settings.keys():
+        if settings[name] is not None:
+            _check_range(name, settings[name], RANGES[name])
+
+
+def no_such(what: str, name: str, known: Iterable[str], renamed: Mapping[str, str]) -> UsageError:
+    """Make the error for an unknown name, with the one that was meant where that can be told.
+
+    Args:
+        what: What has no such name, in words.
+        name: The name.
+        known: The names that there are.
+        renamed: What other names stand for here.
+    """
     import difflib  # noqa: PLC0415 - only a slip needs it
 
-    near = [_CHAT[name]] if name in _CHAT else difflib.get_close_matches(name, RequestParams.__annotations__, n=1)
+    others = {**_CHAT, **renamed}
+    near = [others[name]] if name in others else difflib.get_close_matches(name, known, n=1)
     meant = f"Did you mean {near[0]!r}? " if near else ""
-    return UsageError(
-        f"the Responses API has no parameter {name!r}. {meant}What is newer than agentrt, or one provider's own, "
-        f"goes into extra_body={{{name!r}: …}}"
-    )
+    newer = f"What is newer than agentrt, or one provider's own, goes into extra_body={{{name!r}: …}}"
+    return UsageError(f"{what} {name!r}. {meant}{newer}")
 
 
 def _check_metadata(value: Any, _: Mapping[str, Any]) -> None:
@@ -210,7 +239,9 @@ def _check_background_options(value: Any, params: Mapping[str, Any]) -> None:
 
 
 def _check_text(value: Any, _: Mapping[str, Any]) -> None:
-    form = as_dict(as_dict(value).get("format"))
+    if not is_dict(value):
+        raise UsageError(f"text must be a dict, such as text={_EXAMPLES['text']}, but is {value!r:.100}")
+    form = as_dict(value.get("format"))
     if form.get("type") != "json_schema":
         return
     if not _FORMAT_NAME.fullmatch(str(form.get("name"))):
@@ -230,6 +261,8 @@ def _check_safety_identifier(value: Any, _: Mapping[str, Any]) -> None:
 
 
 def _check_input(value: Any, _: Mapping[str, Any]) -> None:
+    if not isinstance(value, str | list | tuple):
+        raise UsageError(f"input must be a text, or a list of items, texts and parts, not {type(value).__name__}")
     if isinstance(value, str) and len(value) > _MAX_INPUT_CHARS:
         raise UsageError(f"input has {len(value)} characters, {_MAX_INPUT_CHARS} are allowed; split it, or send a file")
 
@@ -250,9 +283,11 @@ def _check_background(value: Any, params: Mapping[str, Any]) -> None:
         raise UsageError("background needs the response to be stored; leave store out, or set it to true")
 
 
-def _check_mapping(value: Any, _: Mapping[str, Any]) -> None:
+def _check_mapping(value: Any, params: Mapping[str, Any]) -> None:
     if not isinstance(value, Mapping):
-        raise UsageError(f"extra_body and extra_headers must be dicts, not {type(value).__name__}")
+        name = next(name for name in params if params[name] is value)
+        example = f", such as {name}={_EXAMPLES[name]}" if name in _EXAMPLES else ""
+        raise UsageError(f"{name} must be a dict{example}, but is {value!r:.100}")
 
 
 def _check_not_negative(value: Any, _: Mapping[str, Any]) -> None:
@@ -271,6 +306,8 @@ _CHECKS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "input": _check_input,
     "max_retries": _check_not_negative,
     "metadata": _check_metadata,
+    "prompt": _check_mapping,
+    "reasoning": _check_mapping,
     "safety_identifier": _check_safety_identifier,
     "stream_options": _check_stream_options,
     "text": _check_text,
@@ -291,10 +328,13 @@ def encode_request(params: Mapping[str, Any]) -> bytes:
     Raises:
         UsageError: A parameter is not a JSON value.
     """
-    fields = {name: value for name, value in params.items() if value is not None and name not in _NOT_IN_BODY}
-    fields.update(params.get("extra_body") or {})
+    more: Mapping[str, Any] = params.get("extra_body") or {}
+    written: list[bytes] = []
     try:
-        return b"{" + b",".join(dump(name) + b":" + _encode(value) for name, value in fields.items()) + b"}"
+        for name, value in {**params, **more}.items():
+            if name in more or (value is not None and name not in _NOT_IN_BODY):
+                written.append(dump(name) + b":" + _encode(value))
+        return b"{" + b",".join(written) + b"}"
     except ValueError as error:
         raise UsageError(f"a parameter of the request can't be written as JSON: {error}") from error
 
@@ -304,3 +344,51 @@ def _encode(value: Any) -> bytes:
     if any(isinstance(item, Item) for item in items):
         return b"[" + b",".join(item.json if isinstance(item, Item) else dump(item) for item in items) + b"]"
     return dump(value)
+
+
+def written_out(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out what users give beside JSON: texts and parts in ``input``, tool objects with what they ``include``.
+
+    Args:
+        params: The request's parameters. An agent's items are taken as they are.
+    """
+    params = {**params, "input": _as_items(params.get("input"))}
+    given: Any = params.get("tools")
+    if given is None:
+        return params
+    if isinstance(given, str | Mapping) or hasattr(given, "definition") or not isinstance(given, Iterable):
+        raise _no_tools(params["tools"])
+    tools: list[Any] = []
+    include: list[Any] = list(params.get("include") or ())
+    for tool in params["tools"]:
+        tools.append(tool.definition() if hasattr(tool, "definition") else tool)
+        if not isinstance(tools[-1], Mapping):
+            raise _no_tools(tool)
+        include.extend(value for value in getattr(tool, "include", ()) if value not in include)
+    params["tools"] = tools
+    if include:
+        params["include"] = include
+    return params
+
+
+def _no_tools(given: object) -> UsageError:
+    return UsageError(f"tools must be a list of tools or their definitions (dicts), but there is {given!r:.100}")
+
+
+def _as_items(given: Any) -> Any:
+    if isinstance(given, Part):
+        return input_items([given])
+    if not isinstance(given, list | tuple):
+        return given
+    entries = cast("list[Any]", given)
+    return entries if all(isinstance(item, Item) for item in entries) else input_items(entries)
+
+
+def may_act(tool: Any) -> bool:
+    """Tell whether a request with this tool must not be sent twice: a hosted MCP server's tools may change the world.
+
+    Args:
+        tool: The definition of a tool. One whose ``allowed_tools`` say ``read_only`` acts on nothing.
+    """
+    definition = as_dict(tool)
+    return definition.get("type") == "mcp" and as_dict(definition.get("allowed_tools")).get("read_only") is not True

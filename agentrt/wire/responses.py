@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agentrt.errors import WireError
 from agentrt.wire.items import Item, Message, item_view
-from agentrt.wire.json import as_dict, as_list, as_str, parse
+from agentrt.wire.json import as_dict, as_list, as_str, parse, parse_object, str_or_none
 
 __all__ = ["RateLimits", "Response", "Usage"]
 
@@ -116,10 +116,20 @@ class Response:
         self.headers = headers
         self.items: list[Item] = [item_view(item) for item in map(as_dict, as_list(raw.get("output"))) if item]
 
+    @classmethod
+    def read(cls, body: bytes | bytearray, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
+        """Read a body as a response; raises ValueError where it is none."""
+        raw = parse_object(body)
+        if not ("output" in raw or "status" in raw or raw.get("error")):
+            raise ValueError("is not a response")
+        if raw.get("error") and not raw.get("status"):
+            raw = {"output": list[Any](), **raw, "status": "failed"}
+        return cls(raw, headers)
+
     @property
     def id(self) -> str | None:
         """The server's id of the response."""
-        return self.raw.get("id")
+        return str_or_none(self.raw.get("id"))
 
     @property
     def request_id(self) -> str | None:
@@ -134,7 +144,7 @@ class Response:
     @property
     def model(self) -> str | None:
         """The model that answered; it may differ from the one that was asked."""
-        return self.raw.get("model")
+        return str_or_none(self.raw.get("model"))
 
     @property
     def status(self) -> str:
@@ -185,7 +195,7 @@ class Response:
     @property
     def incomplete_reason(self) -> str | None:
         """Why an incomplete response stopped: ``max_output_tokens``, ``content_filter``, …; an open set."""
-        return as_dict(self.raw.get("incomplete_details")).get("reason")
+        return str_or_none(as_dict(self.raw.get("incomplete_details")).get("reason"))
 
     def __repr__(self) -> str:
         """Show what identifies the response, not its content."""
