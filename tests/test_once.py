@@ -380,6 +380,8 @@ async def test_ids_are_texts(serve, client_of):
         for ask in (client.retrieve(5), client.delete(None), client.cancel("..")):
             with pytest.raises(UsageError, match="is no id"):
                 await ask
+        with pytest.raises(UsageError, match="order must be 'asc' or 'desc'"):
+            await anext(client.input_items("resp_1", order="up"))
         with pytest.raises(UsageError, match="enter the stream first"):
             await client.stream(model="m", input="hi").whole()
 

@@ -194,6 +194,8 @@ class Endpoints:
     async def _pages(
         self, path: str, after: str | None, order: str, include: Sequence[str]
     ) -> AsyncGenerator[Item, None]:
+        if order not in ("asc", "desc"):
+            raise UsageError(f"order must be 'asc' or 'desc', but is {order!r}")
         while True:
             query = {"limit": _MAX_PAGE, "order": order, "after": after, "include[]": list(include) or None}
             page = await self._ask("GET", path, query={k: v for k, v in query.items() if v is not None})
