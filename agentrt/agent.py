@@ -85,12 +85,12 @@ class Agent:
         self.model = model
         self.name = name
         self.registry = Registry()
+        check_ranges(settings)
         include = list(settings.get("include") or ())
         hosted = _sort_tools(tools, self.registry, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
         _check_types(limits=(limits, Limits), client=(client, Client), instructions=(instructions, str))
-        check_ranges(settings)
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
@@ -129,7 +129,7 @@ class Agent:
         self,
         input: Input,
         *,
-        after: Result | Sequence[Item] = (),
+        after: Result | Sequence[Item] | None = None,
         limits: Limits | None = None,
         run_id: str | None = None,
     ) -> Result:
@@ -157,7 +157,7 @@ class Agent:
         self,
         input: Input,
         *,
-        after: Result | Sequence[Item] = (),
+        after: Result | Sequence[Item] | None = None,
         limits: Limits | None = None,
         run_id: str | None = None,
     ) -> Result:
@@ -174,7 +174,7 @@ class Agent:
         self,
         input: Input,
         *,
-        after: Result | Sequence[Item] = (),
+        after: Result | Sequence[Item] | None = None,
         limits: Limits | None = None,
         run_id: str | None = None,
     ) -> Run:
@@ -184,7 +184,7 @@ class Agent:
         """
         return self._start(input, after, limits, run_id, streaming=True)
 
-    def prepare(self, input: Input, *, after: Result | Sequence[Item] = ()) -> PreparedRequest:
+    def prepare(self, input: Input, *, after: Result | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
 
         Args:
@@ -204,19 +204,22 @@ class Agent:
     def _start(
         self,
         input: Input,
-        after: Result | Sequence[Item],
+        after: Result | Sequence[Item] | None,
         limits: Limits | None,
         run_id: str | None,
         *,
         streaming: bool,
     ) -> Run:
+        if limits is not None and not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+            _check_types(limits=(limits, Limits))
         threads = {MAIN: self._thread(input, after)}
         state = RunState(run_id=run_id or uuid.uuid4().hex, limits=limits or self.limits, threads=threads)
         plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, self._hosted)
         return Run(plan, state, streaming=streaming)
 
-    def _thread(self, input: Input, after: Result | Sequence[Item]) -> Thread:
+    def _thread(self, input: Input, after: Result | Sequence[Item] | None) -> Thread:
         """Make the thread that a run begins with: what is new, on top of what came before."""
+        after = () if after is None else after
         text = {"type": "message", "role": "user", "content": input}
         if isinstance(after, str | Mapping) or not isinstance(after, Result | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
@@ -224,29 +227,37 @@ class Agent:
                 "from a response's id, make the agent with history='response' and previous_response_id=…"
             )
         new = [item_view(text)] if isinstance(input, str) else input_items(input)
-        earlier = after.state.threads[MAIN] if isinstance(after, Result) else Thread(items=tuple(after))
+        earlier = (
+            after.state.threads[MAIN]
+            if isinstance(after, Result)
+            else Thread(items=tuple(after and input_items(after)))
+        )
         items = (*earlier.items, *new)
         begun = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls, history=self.history)
-        if self.history == "replay":
-            return begun
-        if earlier.items and self._anchor is not None:
-            self._check_same_anchor(earlier)
-        if earlier.history == self.history and earlier.anchor is not None:
+        goes_on = earlier.history == self.history and earlier.anchor is not None
+        if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
+            self._check_nothing_is_lost(earlier)
+        if goes_on and self.history != "replay":
             return evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
-        return evolve(begun, anchor=self._anchor, outside=self._anchor is not None)
+        return evolve(begun, anchor=self._anchor, outside=self._anchor)
 
-    def _check_same_anchor(self, earlier: Thread) -> None:
-        """Refuse to go on from what isn't surely at the anchor: there it would be twice, or not at all."""
-        if earlier.outside and earlier.history == self.history and earlier.anchor is None:
+    def _check_nothing_is_lost(self, earlier: Thread) -> None:
+        """Refuse to go on from two histories at once, or from one of which only the server has the beginning."""
+        if earlier.outside is not None and earlier.anchor is None:
             raise UsageError(
-                f"the run before was cancelled while the model was asked, so {self._anchor!r} may hold its input, or "
-                "not: look with client.conversations.items(…), and go on without after=, with what is missing as input"
+                f"the run before was cancelled while the model was asked, so {earlier.outside!r} may hold its input, "
+                "or not: look with client.conversations.items(…), and go on without after=, with what is missing as "
+                "input"
             )
-        same = earlier.anchor == self._anchor or (self.history == "response" and earlier.outside)
-        if earlier.history != self.history or not same:
+        if self._anchor is not None:
             raise UsageError(
                 f"after= and {self._anchor!r} are two different histories; leave after= out to go on from the latter, "
                 "or make an agent without it to go on from after="
+            )
+        if earlier.outside is not None:
+            raise UsageError(
+                f"the run before began from {earlier.outside!r}, which only the server has; go on with an agent of "
+                f"history={earlier.history!r}, or pass the whole conversation as after="
             )
 
     def _acquire(self) -> Client:

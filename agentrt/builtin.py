@@ -294,6 +294,8 @@ class HostedMCP(BuiltinTool):
                 f"HostedMCP {self.server_label!r} needs exactly one of {', '.join(places)}, but {told}; say where the "
                 "server is"
             )
+        if isinstance(self.require_approval, str) and self.require_approval not in ("always", "never"):
+            raise UsageError(f"require_approval must be 'always', 'never' or filters, but is {self.require_approval!r}")
         if not isinstance(self.allowed_tools, Mapping):
             _check_list("allowed_tools", self.allowed_tools)
         _check_list("allowed_callers", self.allowed_callers)

@@ -73,6 +73,14 @@ class ServerError(AgentrtError):
     client_request_id: str | None = None
     """The ``x-client-request-id`` that the request was sent with, the same for all its tries."""
 
+    repeatable: bool = False
+    """Whether the same request may be sent again without a thing being done twice: it surely was not worked on, or
+    working on it twice is harmless. False for what may have been written into a conversation, works on in the
+    background, or may have let a hosted MCP server act."""
+
+    response_id: str | None = None
+    """The background response that goes on at the server: ``client.wait(…)`` or ``client.cancel(…)`` it."""
+
 
 class UnreachableError(ServerError):
     """No complete answer came: the connection was refused, cut, or silent for too long."""
@@ -93,7 +101,7 @@ class StatusError(ServerError):
         status: The HTTP status.
         code: The error's ``code`` or, where that is missing, its ``type``, as the server sent it.
         retry_after: Seconds that the server asked to wait.
-        retryable: Whether the same request may go through later.
+        retryable: Whether it may go through later; whether it may be sent again says ``repeatable``.
         param: The parameter that the server complained of.
         told: The server's own message.
     """

@@ -373,7 +373,7 @@ async def test_leaving_a_stream_early_ends_its_tools_and_keeps_the_users_excepti
                 if event.type == "tool.started":
                     raise KeyError("mine")
     assert ended in ([True], [])
-    with pytest.raises(UsageError, match="not over yet"):
+    with pytest.raises(UsageError, match="left before it was over"):
         _ = run.result
 
 
@@ -487,7 +487,7 @@ def test_time_is_not_wasted(serve, agent_of):
     assert time.perf_counter() - started < 5
 
 
-@pytest.mark.parametrize("after", ["resp_1", {"a": 1}, None, 5])
+@pytest.mark.parametrize("after", ["resp_1", {"a": 1}, 5])
 async def test_what_a_run_can_not_go_on_from(agent_of, serve, after):
     with pytest.raises(UsageError, match="after= takes an earlier Result"):
         await agent_of(serve(say("never"))).run("x", after=after)

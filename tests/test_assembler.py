@@ -220,6 +220,34 @@ def test_calls_of_different_ids_are_different_calls():
     assert merged([one], [two]) == [one, two]
 
 
+@pytest.mark.parametrize("name", ["fc_0", "", None])
+def test_items_under_one_id_are_told_apart_by_what_else_there_is(name):
+    one, two = {**call("f", a=1), "id": name}, {**call("f", a=2), "id": name}
+    message = {**message_item("m", "hi"), "id": name}
+    reasoning = {**REASONING, "id": name}
+    items = [reasoning, message, one, two]
+    for told in (items, [one, two, message, reasoning], [{**item, "namespace": None} for item in items]):
+        assert merged(items, told) == items
+
+
+def test_calls_without_an_index_and_with_changing_ids_are_told_apart_by_their_call_ids():
+    events = list(response_events(resource(call("f", a=1), call("f", a=2))))
+    added = [event for event in events if event["type"] == ADDED]
+    done = [event for event in events if event["type"] == DONE]
+    stream = [events[0], *added, *done, events[-1]]
+    for number, event in enumerate(stream):
+        event.pop("output_index", None)
+        event.pop("sequence_number")
+        if "item" in event:
+            event["item"] = {**event["item"], "id": f"changing_{number}"}
+    assert [item["arguments"] for item in assemble(stream).response["output"]] == ['{"a":1}', '{"a":2}']
+
+
+def test_what_comes_after_the_end_does_not_undo_it():
+    events = [*golden(), {"type": "response.in_progress", "response": {"id": "r", "status": "in_progress"}}]
+    assert assemble(events).response == assemble(golden()).response
+
+
 def test_of_items_in_another_order_the_streams_order_counts():
     one, two = message_item("a", "1"), message_item("b", "2")
     assert merged([one, two], [two, one]) == [one, two]

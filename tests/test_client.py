@@ -730,7 +730,7 @@ def test_profiles_are_data_that_a_user_can_extend(tmp_path):
         ('ranges = { top_p = "0-1" }', "lowest, highest"),
         ("ranges = 5", "no provider profile"),
         ('seen = "dreamt"', "seen must be 'run', 'recorded' or 'read'"),
-        ('colour = "red"', "unexpected keyword.*may have base_url, key"),
+        ('colour = "red"', "colour.*may have key, url"),
     ],
 )
 def test_a_profile_that_cannot_be_read_is_named(tmp_path, line, told):

@@ -392,7 +392,7 @@ def test_a_lost_state_is_asked_again_with_everything_in_the_same_turn():
 
 
 def test_what_began_outside_the_run_cannot_be_rebuilt():
-    state, turn = asked(fresh(), history="conversation", anchor="conv", outside=True)
+    state, turn = asked(fresh(), history="conversation", anchor="conv", outside="conv")
     with pytest.raises(UsageError, match="can't be rebuilt"):
         step(state, ModelFailed(turn, "state_lost"))
     with pytest.raises(UsageError, match="can't come in turn 1"):

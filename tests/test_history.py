@@ -1,5 +1,7 @@
 """What the next request carries, against a server that keeps state and may lose it in the middle of a run."""
 
+import json
+
 import anyio
 import pytest
 
@@ -175,6 +177,15 @@ def test_a_state_of_the_first_version_is_read():
         old = re.sub(rf'"{name}":[^,}}]*,', "", old)
     assert "anchor" not in old
     assert RunState.from_json(old).threads["main"].history == "replay"
+
+
+def test_a_state_of_the_second_version_is_read():
+    for outside, read in ((True, "resp_1"), (False, None)):
+        thread = {"history": "response", "anchor": "resp_1", "known": 0, "outside": outside, "given": 0}
+        state = json.loads(RunState("r").to_json())
+        state["version"] = 2
+        state["threads"]["main"].update(thread)
+        assert RunState.from_json(json.dumps(state)).threads["main"].outside == read
 
 
 async def test_a_run_can_be_cancelled_while_its_conversation_is_made(client_of):

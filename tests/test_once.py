@@ -6,10 +6,10 @@ import anyio
 import httpx2
 import pytest
 
-from agentrt import Agent, Client, UsageError, builtin, tool
+from agentrt import Agent, Client, RunState, UsageError, builtin, tool
 from agentrt.errors import DeadlineError, ServerError, StatusError, UnreachableError, WireError
 from agentrt.testing import call, calls, http_error, say
-from agentrt.wire.compose import response_resource, sse_bytes
+from agentrt.wire.compose import response_events, response_resource, sse_bytes
 from tests.faults.raw_server import JSON, SSE, RawServer
 
 FAST = {"retry-after-ms": "1"}
@@ -177,7 +177,170 @@ async def test_a_chain_that_began_outside_goes_on_by_its_results(serve, client_o
     assert posts(server)[2].json["previous_response_id"] == one.state.threads["main"].anchor
 
 
+@pytest.mark.parametrize("mended", [False, True])
+async def test_a_500_after_broken_arguments_is_mended_only_where_nothing_may_have_been_done(serve, client_of, mended):
+    broken = calls(call("add", raw_arguments='{"a": 1,'))
+    server = serve(broken, http_error(500, headers={"x-should-retry": "false"}), say("again"))
+    async with client_of(server) as client:
+        agent = Agent("m", tools=[add_tool, *([] if mended else [MCP])], client=client)
+        if mended:
+            assert (await agent.run("pay")).output == "again"
+        else:
+            with pytest.raises(StatusError, match="500"):
+                await agent.run("pay")
+    assert len(posts(server)) == 2 + mended
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+@pytest.mark.parametrize("way", ["create", "client.stream", "agent.run", "agent.stream"])
+async def test_a_background_response_is_made_once_however_early_it_is_cut(serve, client_of, way, cut):
+    server = serve(say("one", cut_after=cut, polls=0), say("two"))
+    async with client_of(server, max_retries=2) as client:
+        agent = Agent("m", client=client, extra_body={"background": True})
+        errors = []
+        try:
+            if way == "create":
+                await client.create(model="m", input="x", background=True)
+            elif way == "client.stream":
+                await read(client.stream(model="m", input="x", background=True))
+            elif way == "agent.run":
+                await agent.run("x")
+            else:
+                await read(agent.stream("x"))
+        except ServerError as error:
+            errors.append(error)
+        assert not any(error.repeatable for error in errors)
+    assert len(posts(server)) == 1
+
+
+@pytest.mark.parametrize("body", [{"conversation": "c"}, {"tools": [MCP.definition()]}])
+async def test_what_stands_in_the_extra_body_counts_too(body):
+    sent = []
+
+    async def answer(request):
+        sent.append(request)
+        return httpx2.Response(500, headers=FAST, json={})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        with pytest.raises(StatusError) as caught:
+            await Client(base_url="http://test/v1", http_client=http).create(model="m", input="x", extra_body=body)
+    assert (len(sent), caught.value.repeatable) == (1, False)
+
+
+async def test_errors_tell_whether_the_request_may_be_sent_again():
+    async with Client(base_url="http://127.0.0.1:9/v1", max_retries=0) as client:
+        with pytest.raises(UnreachableError) as caught:
+            await client.create(model="m", input="x", conversation="c")
+        assert caught.value.repeatable
+    with RawServer(lambda number, request: iter([30])) as server:
+        async with Client(base_url=server.url, timeout=0.2) as client:
+            for settings, repeatable in (({}, True), ({"conversation": "c"}, False), ({"background": True}, False)):
+                with pytest.raises(DeadlineError) as caught:
+                    await client.create(model="m", input="x", **settings)
+                assert caught.value.repeatable is repeatable
+
+
+async def test_408_may_mean_that_the_work_had_begun(serve, client_of):
+    server = serve(http_error(408, headers=FAST), say("never"))
+    async with client_of(server) as client:
+        with pytest.raises(StatusError):
+            await Agent("m", tools=[MCP], client=client).run("pay")
+    assert len(posts(server)) == 1
+
+
+async def test_a_stream_that_is_taken_up_as_json_gives_the_whole_response():
+    created = response_resource({"background": True}, response_id="resp_b", created_at=1, status="in_progress")
+    whole = {**created, "status": "completed", "output": list(say("whole answer").output)}
+    begun = sse_bytes({"type": "response.created", "sequence_number": 0, "response": created})
+    delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "item_id": "m"}
+    begun += sse_bytes({**delta, "sequence_number": 1, "delta": "who"})
+
+    async def answer(request):
+        if request.method == "POST":
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=begun)
+        return httpx2.Response(200, json=whole)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        client = Client(base_url="http://test/v1", http_client=http)
+        async with client.stream(model="m", input="hi", background=True) as stream:
+            types = [event.type async for event in stream]
+        assert (types[-1], stream.response.text) == ("response.completed", "whole answer")
+        parts = await read(Agent("m", client=client, background=True).stream("hi"))
+    assert "".join(part.delta for part in parts if part.type == "text.delta") == "whole answer"
+
+
+async def test_a_stream_without_numbers_that_begins_anew_says_so():
+    created = response_resource({"background": True}, response_id="resp_b", created_at=1, status="in_progress")
+    whole = {**created, "status": "completed", "output": list(say("hello").output)}
+    events = list(response_events(whole))
+    parts = [sse_bytes({name: value for name, value in event.items() if name != "sequence_number"}) for event in events]
+    cut = next(number for number, part in enumerate(parts) if b"output_text.delta" in part) + 1
+
+    async def answer(request):
+        if request.method == "GET" and "stream" not in str(request.url):
+            return httpx2.Response(200, json=created)
+        body = b"".join(parts[:cut] if request.method == "POST" else parts)
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        agent = Agent("m", client=Client(base_url="http://test/v1", http_client=http), background=True)
+        told = await read(agent.stream("hi"))
+    restarted = next(number for number, part in enumerate(told) if part.type == "turn.restarted")
+    assert "".join(part.delta for part in told[restarted:] if part.type == "text.delta") == "hello"
+
+
+async def test_what_began_at_the_server_can_only_go_on_there(serve, client_of):
+    server = serve(say("zero"), say("one"), say("never"))
+    async with client_of(server) as client:
+        zero = await client.create(model="m", input="I am Bob")
+        one = await Agent("m", client=client, history="response", previous_response_id=zero.id).run("a")
+        for other in (
+            Agent("m", client=client),
+            Agent("m", client=client, history="conversation"),
+        ):
+            with pytest.raises(UsageError, match=f"began from '{zero.id}', which only the server has"):
+                await other.run("who am I?", after=one)
+        other = Agent("m", client=client, history="response", previous_response_id="resp_other")
+        with pytest.raises(UsageError, match="two different histories"):
+            await other.run("b", after=one)
+    assert len(posts(server)) == 2
+
+
+async def test_the_first_turn_of_a_chat_comes_after_nothing(serve, client_of):
+    server = serve(say("1"), say("2"))
+    result = None
+    async with client_of(server) as client:
+        for word in ("one", "two"):
+            result = await Agent("m", client=client).run(word, after=result)
+    assert len(posts(server)[1].json["input"]) == 3
+
+
+async def test_items_to_go_on_from_may_be_dicts(serve, client_of):
+    server = serve(say("fine"))
+    async with client_of(server) as client:
+        result = await Agent("m", client=client).run("b", after=[{"role": "user", "content": "a"}])
+    assert RunState.from_json(result.state.to_json()).to_json() == result.state.to_json()
+
+
 # --- on time
+
+
+async def test_a_wait_looks_once_more_when_its_time_is_over(serve, client_of):
+    server = serve(say("done", polls=1))
+    async with client_of(server) as client:
+        queued = await client.create(model="m", input="x", background=True)
+        with pytest.raises(DeadlineError, match=rf"client.wait\('{queued.id}'\)") as caught:
+            await client.wait(queued, timeout=0)
+        assert (caught.value.response_id, caught.value.repeatable) == (queued.id, False)
+        assert (await client.wait(queued, timeout=0.8)).text == "done"
+
+
+async def test_an_error_names_the_response_that_goes_on(serve, client_of):
+    server = serve(say("word " * 200, pause=0.2))
+    async with client_of(server, timeout=0.6) as client:
+        with pytest.raises(DeadlineError) as caught:
+            await read(Agent("m", client=client, background=True).stream("x"))
+        assert (await client.cancel(caught.value.response_id)).status == "cancelled"
 
 
 def background(*, streaming, hanging):
@@ -292,6 +455,32 @@ async def test_what_is_no_response_is_none_from_any_endpoint(body):
         await client.delete("resp_1")
 
 
+@pytest.mark.parametrize("body", [{"status": 404, "path": "/"}, {"status": "ok"}, {"status": None}])
+async def test_a_status_page_is_no_response(body):
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=body))) as http:
+        with pytest.raises(WireError, match="not a response"):
+            await Client(base_url="http://test/v1", http_client=http).create(model="m", input="x")
+
+
+async def test_ids_and_cursors_of_a_bad_wire_are_bounded_and_end():
+    cursors = iter("abab")
+
+    async def answer(request):
+        path = request.url.path
+        if path.endswith("/input_items"):
+            last = next(cursors) if "resp_loop" in path else "x" * 70_000
+            return httpx2.Response(200, json={"data": [{"type": "message"}], "has_more": True, "last_id": last})
+        return httpx2.Response(200, json={"id": "x" * 70_000, "status": "queued", "output": []})
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        client = Client(base_url="http://test/v1", http_client=http)
+        assert len([item async for item in client.input_items("resp_loop")]) == 3
+        with pytest.raises(WireError, match="70000 characters"):
+            _ = [item async for item in client.input_items("resp_1")]
+        with pytest.raises(WireError, match="70000 characters"):
+            await client.wait("resp_1")
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_not_followed_even_by_a_client_that_would(status):
     seen = []
@@ -326,6 +515,44 @@ async def test_a_key_that_the_server_repeats_is_not_shown():
             assert "other-secret" not in repr(caught.value)
 
 
+async def test_a_key_is_in_no_repr_and_in_no_error_of_a_stream(serve):
+    async def answer(request):
+        key = request.headers["authorization"].encode()
+        body = b"data: " + key + b"\n\n"
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
+        client = Client(base_url="http://test/v1", api_key="sk-12345678", http_client=http)
+        with pytest.raises(WireError, match="Bearer …") as caught:
+            async with client.stream(model="m", input="x") as stream:
+                assert "12345678" not in repr(stream._opened)
+                await anext(stream)
+    assert "12345678" not in repr(caught.value)
+
+
+async def test_a_header_with_spaces_around_it_is_sent_without_them(serve):
+    server = serve(say("fine"))
+    async with Client(base_url=server.url, headers={"api-key": " secret-key "}) as client:
+        await client.create(model="m", input="x")
+    assert server.requests[0].headers["api-key"] == "secret-key"
+
+
+async def test_tokens_are_counted_of_what_would_be_sent(serve, client_of):
+    server = serve()
+    async with client_of(server) as client:
+        await client.input_tokens(model="m", input=("a", "b"), tools=[builtin.WebSearch(), add_tool])
+        for ask in (client.input_tokens(model="m", inpt="x"), client.compact(model="m", inpt="x")):
+            with pytest.raises(UsageError, match=r"Did you mean 'input'"):
+                await ask
+        with pytest.raises(UsageError, match="metadata"):
+            await client.conversations.create(metadata=5)
+        with pytest.raises(UsageError, match="items must be a list, not int"):
+            await client.conversations.create(items=5)
+    (request,) = server.requests
+    assert [tool["type"] for tool in request.json["tools"]] == ["web_search", "function"]
+    assert [item["type"] for item in request.json["input"]] == ["message"]
+
+
 async def test_a_post_without_a_body_says_so(serve, client_of):
     server = serve(say("x", polls=100))
     async with client_of(server) as client:
@@ -344,6 +571,9 @@ async def test_a_post_without_a_body_says_so(serve, client_of):
         ({"api_key": 5, "base_url": "http://test/v1"}, "api_key must be a text, not int"),
         ({"base_url": "http://test/v1?key=secret"}, r"without user, password or '\?'"),
         ({"base_url": "http://test:port/v1"}, "full address"),
+        ({"base_url": "http://127.0.0.1:99999/v1"}, "full address"),
+        ({"provider": ["openai"]}, r"provider must be a name or a Provider\(…\), not list"),
+        ({"base_url": "http://test/v1", "http_client": "http://proxy"}, "http_client takes an httpx2"),
         ({"base_url": "http://[::1/v1"}, "full address"),
         ({"base_url": "http://test/v1", "headers": "x"}, "headers must be a dict"),
         ({"base_url": "http://test/v1", "headers": {5: "x"}}, "the header 5 must be a text"),
@@ -359,6 +589,8 @@ def test_a_client_of_odd_arguments(options, told):
     ("settings", "told"),
     [
         ({"limits": {"max_turns": 3}}, r"limits= takes Limits\(…\), not \{'max_turns': 3\}"),
+        ({"timeout": "5"}, "timeout must be a number, 0 or more"),
+        ({"max_retries": -1}, "max_retries must be a number, 0 or more"),
         ({"client": "openai"}, r"client= takes Client\(…\), not 'openai'"),
         ({"instructions": 5}, "instructions= takes a text, not 5"),
         ({"temperature": 3}, "temperature must be a number from 0 to 2"),
@@ -377,9 +609,15 @@ def test_an_agent_of_odd_arguments(settings, told):
 
 async def test_ids_are_texts(serve, client_of):
     async with client_of(serve()) as client:
-        for ask in (client.retrieve(5), client.delete(None), client.cancel("..")):
+        for ask in (client.retrieve(5), client.delete(None), client.cancel(".."), client.retrieve("\ud800")):
             with pytest.raises(UsageError, match="is no id"):
                 await ask
+        with pytest.raises(UsageError, match="include must be a list of texts"):
+            await client.retrieve("r", include="x")
+        with pytest.raises(UsageError, match="timeout must be a number"):
+            await client.wait("r", timeout="1")
+        with pytest.raises(UsageError, match=r"limits= takes Limits"):
+            await Agent("m", client=client).run("x", limits=5)
         with pytest.raises(UsageError, match="order must be 'asc' or 'desc'"):
             await anext(client.input_items("resp_1", order="up"))
         with pytest.raises(UsageError, match="enter the stream first"):

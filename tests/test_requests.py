@@ -48,12 +48,16 @@ REFUSED = [
     ({"metadata": {1: "v"}}, "must be a text"),
     ({"extra_body": 5}, "extra_body must be a dict, but is 5"),
     ({"extra_headers": "a: b"}, "extra_headers must be a dict"),
+    ({"max_output_tokens": 1.5}, "max_output_tokens must be a whole number 1 or more, but is 1.5"),
+    ({"instructions": 5}, "instructions must be a text, but is 5"),
+    ({"conversation": 5}, r"conversation must be an id such as 'conv_…', but is 5"),
+    ({"conversation": {}}, "conversation must be an id"),
     ({"reasoning": "high"}, r"reasoning must be a dict, such as reasoning=\{'effort': 'high'\}"),
     ({"text": "json"}, r"text must be a dict, such as text="),
     ({"prompt": "pmpt_1"}, r"prompt must be a dict, such as"),
     ({"input": 5}, r"input must be a text, or a list of items"),
-    ({"timeout": "5"}, "must be numbers"),
-    ({"max_retries": -1}, "must be numbers"),
+    ({"timeout": "5"}, "timeout must be a number"),
+    ({"max_retries": -1}, "max_retries must be a number, 0 or more"),
     ({"temprature": 1}, r"no parameter 'temprature'\. Did you mean 'temperature'"),
     ({"messages": []}, "Did you mean 'input'"),
     ({"seed": 1}, r"no parameter 'seed'\. What is newer .* extra_body=\{'seed'"),
@@ -165,6 +169,22 @@ async def test_stream_options_of_an_agent_go_with_its_streams(serve, client_of):
 def test_what_is_no_list_of_tools_is_refused(tools):
     with pytest.raises(UsageError, match="tools must be a list of tools or their definitions"):
         CLIENT.prepare(model="m", input="hi", tools=tools)
+
+
+@pytest.mark.parametrize("include", ["message.x", 5])
+def test_an_include_that_is_no_list_is_refused_beside_tools_too(include):
+    with pytest.raises(UsageError, match="include must be a list"):
+        CLIENT.prepare(model="m", input="hi", tools=[builtin.WebSearch(sources=True)], include=include)
+    with pytest.raises(UsageError, match="include must be a list"):
+        Agent("m", include=include)
+
+
+def test_a_model_is_named_by_text():
+    for model in (5, ["m", 5]):
+        with pytest.raises(UsageError, match="model must be a name or a list of names, but has 5"):
+            CLIENT.prepare(model=model, input="hi")
+    with pytest.raises(UsageError, match="tools must be a list of tools"):
+        CLIENT.prepare(model="m", input="hi", tools=[builtin.WebSearch])
 
 
 def test_tools_from_a_generator_go_to_each_model():

@@ -17,7 +17,7 @@ import httpx2
 from typing_extensions import Unpack
 
 from agentrt.client.endpoints import Endpoints, quoted
-from agentrt.client.http import FIRST_ERROR, Opened, PreparedRequest, status_error
+from agentrt.client.http import FIRST_ERROR, Opened, PreparedRequest, responses_url, status_error
 from agentrt.client.providers import Provider, resolve
 from agentrt.client.retries import unavailable, wait_before, was_refused
 from agentrt.client.stream import ResponseStream
@@ -81,7 +81,7 @@ class Client(Endpoints):
             raise UsageError(f"headers must be a dict, not {type(headers).__name__}")
         given = "from a function" if callable(api_key) else api_key
         self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=given)
-        self._responses_url = _checked(self._endpoint.base_url)
+        self._responses_url = responses_url(self._endpoint.base_url)
         self._senders = SenderPerLoop(self._endpoint.base_url, http_client)
         for name, number in (
             ("max_retries", max_retries),
@@ -191,7 +191,7 @@ class Client(Endpoints):
             starting_after: The ``sequence_number`` after which to go on; None from the beginning.
         """
         query = {"stream": "true", **({} if starting_after is None else {"starting_after": str(starting_after)})}
-        request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
+        request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)._replace(background=True)
         return ResponseStream(request, lambda: self._retrying(request, self._open), self._resume)
 
     async def aclose(self) -> None:
@@ -222,6 +222,9 @@ class Client(Endpoints):
         models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]  # pyright: ignore[reportUnknownArgumentType]
         if not models:
             raise UsageError("model=[] names no model; name at least one")
+        for name in models:
+            if name is not None and not isinstance(name, str):
+                raise UsageError(f"model must be a name or a list of names, but has {name!r:.100}")
         bodies = [encode_request({**params, "model": name}) for name in models]
         more: Mapping[str, str] = params.get("extra_headers") or {}
         own = {"content-type": "application/json", **more}
@@ -229,9 +232,12 @@ class Client(Endpoints):
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
         retries = self._max_retries if params.get("max_retries") is None else params["max_retries"]
-        repeatable = params.get("conversation") is None and not any(map(may_act, params.get("tools") or ()))
+        sent: dict[str, Any] = {**params, **(params.get("extra_body") or {})}
+        background = bool(sent.get("background"))
+        acts = background or sent.get("conversation") is not None or any(map(may_act, sent.get("tools") or ()))
         headers = self._with_ids(own)
-        first = PreparedRequest("POST", self._responses_url, headers, bodies[0], timeouts, retries, repeatable)
+        url = self._responses_url
+        first = PreparedRequest("POST", url, headers, bodies[0], timeouts, retries, not acts, background)
         requests = [first]
         for number, body in enumerate(bodies[1:], 1):  # under keys of their own, so that none is taken for another
             key = f"{headers['idempotency-key']}-{number}"
@@ -241,7 +247,10 @@ class Client(Endpoints):
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
     ) -> PreparedRequest:
-        url = httpx2.URL(self.base_url + path, params=query) if query else httpx2.URL(self.base_url + path)
+        try:
+            url = httpx2.URL(self.base_url + path, params=query) if query else httpx2.URL(self.base_url + path)
+        except (httpx2.InvalidURL, TypeError, ValueError) as error:
+            raise UsageError(f"no request can be made of {path[:100]!r}: {error}; check ids and cursors") from error
         own = {} if body is None else {"content-type": "application/json"}
         content = None if body is None else encode_request(body)
         repeatable = method != "POST" or not path.startswith("/conversations")
@@ -256,7 +265,7 @@ class Client(Endpoints):
                     raise UsageError(
                         f"the header {name!r} must be a text of printable ASCII characters, as is its name"
                     )
-            headers[name.lower()] = value
+            headers[name.lower()] = value.strip()
         return headers
 
     def _warn_about(self, params: Mapping[str, Any]) -> None:
@@ -301,9 +310,10 @@ class Client(Endpoints):
                 return await once(request, Clock(timeouts, deadline))
             except ServerError as error:
                 error.client_request_id = request.headers["x-client-request-id"]
+                error.repeatable = request.repeatable or was_refused(error)
                 left = deadline - time.monotonic()
                 wait = self.wait_before(error, attempt, left, max_retries=request.max_retries)
-                if wait is None or not (request.repeatable or was_refused(error)):
+                if wait is None or not error.repeatable:
                     raise
                 logger.info("try %d failed (%s); the next one in %.1f s", attempt, error, wait)
             await anyio.sleep(wait)
@@ -331,7 +341,7 @@ class Client(Endpoints):
             try:
                 return await self._retrying(request, once, clock)
             except ServerError as error:
-                if not unavailable(error) or not (request.repeatable or was_refused(error)):
+                if not unavailable(error) or not error.repeatable:
                     raise
                 logger.warning("a model stays unavailable, the next one is asked: %s", error)
         return await self._retrying(requests[-1], once, clock)
@@ -353,11 +363,15 @@ class Client(Endpoints):
         query = {"stream": "true", **({} if after is None else {"starting_after": str(after)})}
         request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
         try:
-            return await self._retrying(request, self._open, clock)
+            opened = await self._retrying(request, self._open, clock)
         except StatusError as refused:
             if refused.status not in _NO_RESUME:
                 raise
-            return await self._polled(await self._retrieve(response_id, within=clock), clock)
+        else:
+            if opened.streams:
+                return opened
+            await opened.sent.aclose()
+        return await self._polled(await self._retrieve(response_id, within=clock), clock)
 
 
 def _bearer(key: str) -> str | None:
@@ -365,20 +379,6 @@ def _bearer(key: str) -> str | None:
     if not (key.isascii() and key.isprintable()):
         raise UsageError("the api_key has characters that no key has, such as a line break or a curly quote")
     return f"Bearer {key}" if key else None
-
-
-def _checked(base_url: str) -> httpx2.URL:
-    """Give the address of ``/responses``; raises UsageError for a base_url that can't be one."""
-    try:
-        url = httpx2.URL(f"{base_url}/responses")
-    except (httpx2.InvalidURL, ValueError):
-        url = httpx2.URL("")
-    if not url.host or url.userinfo or url.query or url.fragment:
-        raise UsageError(
-            "base_url must be a full address such as http://127.0.0.1:8000/v1, without user, password or '?'; what "
-            "a gateway wants beside the key goes into headers="
-        )
-    return url
 
 
 async def _called(function: Callable[[], str | Awaitable[str]], clock: Clock) -> str:

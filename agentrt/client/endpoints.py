@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -22,8 +23,9 @@ from agentrt.client.transport import (
 )
 from agentrt.errors import DeadlineError, UsageError, WireError
 from agentrt.wire.items import Item, item_view
-from agentrt.wire.json import as_dict, as_list, as_str, is_list, parse_object
+from agentrt.wire.json import as_dict, as_list, as_str, int_or_none, is_list, parse_object
 from agentrt.wire.parts import input_items
+from agentrt.wire.requests import check_number, check_request, no_such, written_out
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
@@ -36,6 +38,20 @@ _WAITING = ("queued", "in_progress")
 _MAX_PAGE = 100
 _MAX_ITEMS = 20
 _FIRST_POLL, _LAST_POLL = 0.5, 5.0
+_LAST_LOOK = 0.25
+_COMPACT = frozenset(
+    [
+        "extra_body",
+        "input",
+        "instructions",
+        "model",
+        "previous_response_id",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+    ]
+)
+MAX_ID = 512
+"""Characters that an id may have, in a path or a query."""
 
 
 class Endpoints:
@@ -65,6 +81,7 @@ class Endpoints:
         """
         clock = None
         if timeout is not None:
+            check_number("timeout", timeout)
             timeouts = Timeouts(self._timeouts.connect, self._timeouts.idle, timeout)
             clock = Clock(timeouts, time.monotonic() + timeout)
         found = response if isinstance(response, Response) else await self._retrieve(response, within=clock)
@@ -100,7 +117,11 @@ class Endpoints:
         Returns:
             Its ``items``, user messages and one compaction, stand for the context from now on.
         """
-        return await self._fetch(self._request("POST", "/responses/compact", _with_items(params)), Response.read)
+        params = written_out(params)
+        for name in params.keys() - _COMPACT:
+            raise no_such("compact takes no", name, _COMPACT, {})
+        check_request(params)
+        return await self._fetch(self._request("POST", "/responses/compact", params), Response.read)
 
     async def input_tokens(self, **params: Any) -> int:
         """Count what a request would cost to read: ``POST /responses/input_tokens``.
@@ -108,11 +129,9 @@ class Endpoints:
         Args:
             **params: Parameters of `Client.create`.
         """
-        raw = await self._ask("POST", "/responses/input_tokens", _with_items(params))
-        count: Any = raw.get("input_tokens")
-        if not isinstance(count, int):
-            raise WireError(f"the server counted no input_tokens: {raw!r:.200}")
-        return count
+        params = written_out(params)
+        check_request(params)
+        return await self._fetch(self._request("POST", "/responses/input_tokens", params), _token_count)
 
     async def container_file(self, container_id: str, file_id: str, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         """Fetch a file that the code interpreter made: ``GET /containers/{id}/files/{id}/content``.
@@ -139,6 +158,8 @@ class Endpoints:
     async def _retrieve(
         self, response_id: str, include: Sequence[str] = (), *, within: Clock | None = None
     ) -> Response:
+        if isinstance(include, str) or not isinstance(include, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"include must be a list of texts, but is {include!r:.100}")
         query = {"include[]": list(include)} if include else None
         request = self._request("GET", f"/responses/{quoted(response_id)}", query=query)
         return await self._fetch(request, Response.read, within=within)
@@ -149,15 +170,20 @@ class Endpoints:
         while found.status in _WAITING:
             if found.id is None:
                 raise UsageError("the response has no id, so it can't be polled; create it with background=True")
+            if len(found.id) > MAX_ID:
+                raise WireError(f"the response has an id of {len(found.id)} characters, which is none")
+            left = math.inf if clock is None else clock.deadline - time.monotonic()
             over = DeadlineError(
                 f"the response {found.id} was still {found.status} when the time was over; it goes on at the server: "
                 f"client.wait({found.id!r}) takes it up again"
             )
-            if clock is not None and time.monotonic() + pause > clock.deadline:
+            over.response_id = found.id
+            if left <= 0:
                 raise over
-            await anyio.sleep(pause)
+            await anyio.sleep(min(pause, left))
             try:
-                found = await self._retrieve(found.id, within=clock)
+                # The last look, when the time is just over, has a moment of its own.
+                found = await self._retrieve(found.id, within=None if clock is None else clock.at_least(_LAST_LOOK))
             except DeadlineError as error:
                 raise over from error
             pause = min(pause * 1.5, _LAST_POLL)
@@ -196,17 +222,20 @@ class Endpoints:
     ) -> AsyncGenerator[Item, None]:
         if order not in ("asc", "desc"):
             raise UsageError(f"order must be 'asc' or 'desc', but is {order!r}")
+        seen = {after}
         while True:
             query = {"limit": _MAX_PAGE, "order": order, "after": after, "include[]": list(include) or None}
-            page = await self._ask("GET", path, query={k: v for k, v in query.items() if v is not None})
-            if "data" not in page:
-                raise WireError(f"GET {path} was answered with what is no page of items; check base_url")
+            request = self._request("GET", path, query={k: v for k, v in query.items() if v is not None})
+            page = await self._fetch(request, _page)
             data = [as_dict(item) for item in as_list(page.get("data"))]
             for item in data:
                 yield item_view(item)
             last = as_str(page.get("last_id")) or (as_str(data[-1].get("id")) if data else "")
-            if page.get("has_more") is not True or not last or last == after:
+            if page.get("has_more") is not True or not last or last in seen:
                 return
+            if len(last) > MAX_ID:
+                raise WireError(f"the server's last_id has {len(last)} characters, which is no id")
+            seen.add(last)
             after = last
 
     if TYPE_CHECKING:  # Client's own
@@ -268,17 +297,23 @@ class Conversations:
             items: Up to 20 items to begin with, as ``input`` takes them.
             metadata: Pairs to keep with it.
         """
+        check_request({"metadata": metadata})
         body = {"items": _few(items) if items else None, "metadata": metadata}
-        return _conversation(await self._tell("POST", "/conversations", body))
+        return await self._conversation("POST", "/conversations", body)
 
     async def retrieve(self, conversation_id: str) -> Conversation:
         """Fetch a conversation: ``GET /conversations/{id}``."""
-        return _conversation(await self._tell("GET", f"/conversations/{quoted(conversation_id)}"))
+        return await self._conversation("GET", f"/conversations/{quoted(conversation_id)}")
 
     async def update(self, conversation_id: str, *, metadata: Mapping[str, str]) -> Conversation:
         """Replace its metadata: ``POST /conversations/{id}``."""
+        check_request({"metadata": metadata})
         path = f"/conversations/{quoted(conversation_id)}"
-        return _conversation(await self._tell("POST", path, {"metadata": metadata}))
+        return await self._conversation("POST", path, {"metadata": metadata})
+
+    async def _conversation(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Conversation:
+        request = self._client._request(method, path, body)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        return await self._client._fetch(request, _conversation)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation; its items stay: ``DELETE /conversations/{id}``."""
@@ -315,21 +350,33 @@ def _object(body: bytearray, _: Mapping[str, str]) -> dict[str, Any]:
     return parse_object(body)
 
 
-def _conversation(raw: dict[str, Any]) -> Conversation:
-    if not as_str(raw.get("id")):
-        raise WireError(f"the server answered with what is no conversation: {raw!r:.200}; check base_url")
+def _conversation(body: bytearray, _: Mapping[str, str]) -> Conversation:
+    raw = parse_object(body)
+    if not 0 < len(as_str(raw.get("id"))) <= MAX_ID:
+        raise ValueError("is no conversation")
     return Conversation(raw)
 
 
+def _page(body: bytearray, _: Mapping[str, str]) -> dict[str, Any]:
+    raw = parse_object(body)
+    if "data" not in raw:
+        raise ValueError("is no page of items")
+    return raw
+
+
+def _token_count(body: bytearray, _: Mapping[str, str]) -> int:
+    count = int_or_none(parse_object(body).get("input_tokens"))
+    if count is None:
+        raise ValueError("counts no input_tokens")
+    return count
+
+
 def _few(items: Sequence[Any]) -> list[Item]:
+    if not is_list(items) and not isinstance(items, tuple):
+        raise UsageError(f"items must be a list, not {type(items).__name__}")
     if len(items) > _MAX_ITEMS:
         raise UsageError(f"the API takes {_MAX_ITEMS} items at once, these are {len(items)}; add them in parts")
     return input_items(items)
-
-
-def _with_items(params: dict[str, Any]) -> dict[str, Any]:
-    given: Any = params.get("input")
-    return {**params, "input": input_items(given)} if is_list(given) else params
 
 
 def quoted(part: str) -> str:
@@ -338,4 +385,6 @@ def quoted(part: str) -> str:
 
     if not isinstance(part, str) or not part or part in (".", ".."):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"{part!r} is no id; pass the id of a stored response, conversation or item")
+    if len(part) > MAX_ID or not part.isprintable():
+        raise UsageError(f"{part[:MAX_ID]!r} is no id; it has at most {MAX_ID} printable characters")
     return quote(part, safe="")

@@ -11,10 +11,10 @@ import httpx2
 
 from agentrt.client.retries import retry_after, should_retry
 from agentrt.client.transport import Clock, Sender, Sent, Timeouts, foreign, read_body, read_chunks, translated
-from agentrt.errors import AuthenticationError, RateLimitError, ServerError, StatusError, WireError
+from agentrt.errors import AuthenticationError, RateLimitError, ServerError, StatusError, UsageError, WireError
 from agentrt.wire.json import as_dict, as_str, parse
 
-__all__ = ["FIRST_ERROR", "Opened", "PreparedRequest", "status_error"]
+__all__ = ["FIRST_ERROR", "Opened", "PreparedRequest", "responses_url", "status_error"]
 
 FIRST_ERROR = 300
 """The first HTTP status that is no answer: redirects are not followed, so that no key goes elsewhere."""
@@ -24,6 +24,21 @@ _MAX_ERROR_BYTES = 1024 * 1024
 _SHOWN = 200
 _SECRETS = ("authorization", "api-key", "x-api-key", "cookie")
 _SHORTEST_SECRET = 8
+_MAX_PORT = 65_535
+
+
+def responses_url(base_url: str) -> httpx2.URL:
+    """Give the address of ``/responses``; raises UsageError for a base_url that can't be one."""
+    try:
+        url = httpx2.URL(f"{base_url}/responses")
+    except (httpx2.InvalidURL, ValueError):
+        url = httpx2.URL("")
+    if not url.host or url.userinfo or url.query or url.fragment or (url.port or 0) > _MAX_PORT:
+        raise UsageError(
+            "base_url must be a full address such as http://127.0.0.1:8000/v1, without user, password or '?'; what "
+            "a gateway wants beside the key goes into headers="
+        )
+    return url
 
 
 class PreparedRequest(NamedTuple):
@@ -36,7 +51,9 @@ class PreparedRequest(NamedTuple):
         body: Its body; None for none.
         timeouts: Its clocks.
         max_retries: Tries after the first one.
-        repeatable: Whether sending it twice is harmless. Into a conversation the input would be written twice.
+        repeatable: Whether it may be sent again although it may have been worked on. Not so what goes into a
+            conversation, works on in the background, or lets the provider act.
+        background: Whether the response is made in the background, so that its stream can be taken up again.
     """
 
     method: str
@@ -46,6 +63,7 @@ class PreparedRequest(NamedTuple):
     timeouts: Timeouts
     max_retries: int
     repeatable: bool = True
+    background: bool = False
 
     def own_headers(self, others: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give ``extra_headers`` under which the same request may be sent again: with the key that it had.
@@ -85,8 +103,18 @@ class Opened(NamedTuple):
     hint: str
     headers: Mapping[str, str]
 
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is a stream of events."""
+        return self.sent.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+    def __repr__(self) -> str:
+        """Show where it went; headers hold the key."""
+        return f"Opened({self.url!r}, {self.sent.status_code})"
+
     def blame(self, error: ServerError) -> None:
-        """Put the ids into an error that support will ask for."""
+        """Put the ids into an error that support will ask for, and take the key out, if the server repeated it."""
+        error.args = tuple(self.shown(part) if isinstance(part, str) else part for part in error.args)
         error.request_id = error.request_id or self.sent.headers.get("x-request-id")
         error.client_request_id = self.headers["x-client-request-id"]
 

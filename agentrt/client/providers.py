@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from agentrt.errors import UsageError
+from agentrt.wire.json import is_dict
 
 __all__ = ["LOCAL", "Endpoint", "Provider", "known_providers", "resolve"]
 
@@ -57,14 +58,19 @@ class Provider:
                 raise UsageError(f"a provider's {name} must be a text, but is {value!r}")
         for name in ("unsupported", "deviates"):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(entry, str) for entry in value):
+            if not isinstance(value, list | tuple | set | frozenset) or not all(
+                isinstance(entry, str) for entry in cast("list[Any]", value)
+            ):
                 raise UsageError(f"a provider's {name} must be a list of texts, but is {value!r}")
+        for name in ("headers", "ranges"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise UsageError(f"a provider's {name} must be a dict, but is {getattr(self, name)!r}")
         headers: Mapping[Any, Any] = self.headers
         if not all(isinstance(text, str) for pair in headers.items() for text in pair):
             raise UsageError(f"a provider's headers must be texts by name; look at {', '.join(map(str, self.headers))}")
         for name, span in self.ranges.items():
-            low, high = span if len(span) == 2 else (None, None)  # noqa: PLR2004
-            if not isinstance(low, int | float) or not isinstance(high, int | float) or low > high:
+            pair = list[Any](span) if isinstance(span, list | tuple) else []  # pyright: ignore[reportUnnecessaryIsInstance]
+            if len(pair) != 2 or not all(isinstance(end, int | float) for end in pair) or pair[0] > pair[1]:  # noqa: PLR2004
                 raise UsageError(f"a provider's ranges must be [lowest, highest] by name, but {name!r} has {span!r}")
         if self.seen not in ("run", "recorded", "read"):
             raise UsageError(f"a provider's seen must be 'run', 'recorded' or 'read', but is {self.seen!r}")
@@ -95,13 +101,14 @@ def _read(path: Path) -> dict[str, Provider]:
         raise UsageError(f"the provider profiles in {path} can't be read: {error}") from error
     profiles: dict[str, Provider] = {}
     for name, table in tables.items():
+        names = [part.name for part in fields(Provider)]
+        needs = f"it needs base_url, and may have {', '.join(names[1:])}"
+        if not is_dict(table) or "base_url" not in table or not table.keys() <= set(names):
+            raise UsageError(f"[{name}] in {path} is no provider profile but {table!r:.200}; {needs}")
         try:
             profiles[name] = Provider(**table)
-        except (TypeError, AttributeError, UsageError) as error:
-            names = ", ".join(part.name for part in fields(Provider))
-            raise UsageError(
-                f"the table [{name}] in {path} is no provider profile: {error}; it needs base_url, and may have {names}"
-            ) from error
+        except UsageError as error:
+            raise UsageError(f"[{name}] in {path} is no provider profile: {error}; {needs}") from error
     return profiles
 
 
@@ -153,6 +160,8 @@ def resolve(
             api_key = env.get(own.key)
         return Endpoint(base_url.rstrip("/"), api_key, "pass the right api_key=", name, own)
     chosen = provider or env.get("AGENTRT_PROVIDER")
+    if chosen is not None and not isinstance(chosen, str | Provider):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"provider must be a name or a Provider(…), not {type(chosen).__name__}")
     if isinstance(chosen, Provider):
         return _complete(None, chosen, env, api_key)
     if chosen:

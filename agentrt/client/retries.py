@@ -22,7 +22,7 @@ _STATUSES = frozenset({408, 409, 429})
 _CODES = frozenset({"conversation_locked"})  # another request is writing to the conversation: a 400 that passes
 _NO_CREDIT = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
 _NO_MODEL = (403, 404, 429)
-_SERVERS_OWN, _TURNED_AWAY = 500, 503
+_TIMED_OUT, _SERVERS_OWN, _TURNED_AWAY = 408, 500, 503
 
 
 def should_retry(status: int, code: str | None, headers: Mapping[str, str]) -> bool:
@@ -112,5 +112,6 @@ def unavailable(error: ServerError) -> bool:
 def was_refused(error: ServerError) -> bool:
     """Tell whether the request surely was not worked on: never sent, or turned away at the door."""
     if isinstance(error, StatusError):
-        return error.status is not None and (error.status < _SERVERS_OWN or error.status == _TURNED_AWAY)
+        # 408 is also what a gateway answers whose own upstream took too long, after the work had begun.
+        return error.status in range(_TIMED_OUT) or error.status in (*range(_TIMED_OUT + 1, _SERVERS_OWN), _TURNED_AWAY)
     return isinstance(error, UnreachableError) and not error.sent

@@ -53,6 +53,8 @@ class ResponseStream:
         self._assembler: Assembler | None = None
         self.tries = 0
         """How often the request was sent before it was answered."""
+        self.begun = 0
+        """How often its events came from the first one on."""
         self.breaks = 0
         """How often in a row the stream broke without a new event."""
 
@@ -126,8 +128,8 @@ class ResponseStream:
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same may be asked for again: what works on in the background would then be worked on twice."""
-        return self.request.repeatable and self.partial.raw.get("background") is not True
+        """Whether the same may be asked for again although it may have been worked on."""
+        return self.request.repeatable
 
     @property
     def last_number(self) -> int | None:
@@ -143,6 +145,7 @@ class ResponseStream:
             self._decoder = SSEDecoder()
             if self._assembler is None or self._assembler.last_number is None:  # without numbers it begins anew
                 self._assembler = Assembler()
+                self.begun += 1
             self._assembler.go_on()
 
     async def _read(self, opened: Opened) -> None:
@@ -169,8 +172,11 @@ class ResponseStream:
         """Go on with a background response whose stream broke; raise the error where that can't be."""
         if isinstance(error, ServerError):
             opened.blame(error)
+            error.repeatable = self.request.repeatable
+            if self.request.background:
+                error.response_id = self.partial.id
         so_far = {} if self._assembler is None else self._assembler.response
-        broken = isinstance(error, UnreachableError | IncompleteStreamError) and so_far.get("background")
+        broken = isinstance(error, UnreachableError | IncompleteStreamError) and self.request.background
         if not broken or self._resume is None or self._assembler is None or not so_far.get("id"):
             raise error from cause
         assert isinstance(error, ServerError)

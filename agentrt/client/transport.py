@@ -83,6 +83,10 @@ class Clock:
         if self.waiting is not None:
             self.waiting.cancel()
 
+    def at_least(self, seconds: float) -> Clock:
+        """Give a clock whose deadline is this one's, or so many seconds from now where that is later."""
+        return Clock(self.timeouts, max(self.deadline, time.monotonic() + seconds))
+
     def start_listening(self) -> None:
         """An event, or the beginning of a stream: silence is counted from here on."""
         self._quiet_until = time.monotonic() + self.timeouts.idle
@@ -171,6 +175,8 @@ class SenderPerLoop:
     """
 
     def __init__(self, base_url: str, given: HTTPClient | None) -> None:
+        if given is not None and not hasattr(given, "build_request"):
+            raise UsageError(f"http_client takes an httpx2.AsyncClient or httpx.AsyncClient, not {given!r:.100}")
         self._url = httpx2.URL(base_url)
         self._given = None if given is None else Sender(given, own=False)
         self._opened: anyio.lowlevel.RunVar[Sender | None] = anyio.lowlevel.RunVar("agentrt", None)
@@ -232,7 +238,8 @@ def translated(error: Exception, url: object, clock: Clock) -> AgentrtError:
     """Give the error of ours that stands for one of theirs."""
     name = type(error).__name__
     if name in ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError"):
-        return UsageError(f"no request can be sent to {url}: {error}; check base_url, headers and key")
+        told = error if name == "InvalidURL" else name  # the text may hold a header's value, which may be the key
+        return UsageError(f"no request can be sent to {url}: {told}; check base_url, headers and key")
     if name.endswith("Timeout") and clock.left() == 0:
         return clock.error(str(url))
     unreachable = UnreachableError(

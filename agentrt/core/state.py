@@ -24,6 +24,7 @@ MAIN = "main"
 VERSIONS: Mapping[int, str] = {
     1: "items, open calls and outputs by thread; one meter for turns, calls and tokens",
     2: "what the server holds of a thread: history, anchor, known, outside; cache_write_tokens",
+    3: "outside is the anchor that a thread began from, not only whether there was one",
 }
 """Every version of the JSON form, with what it brought."""
 
@@ -77,7 +78,8 @@ class Thread:
         history: How the next request carries the history.
         anchor: The response or conversation that holds what the server knows; None where it knows nothing.
         known: How many of the items are in there.
-        outside: Whether the anchor also holds what came before the items, and so can't be rebuilt from them.
+        outside: The anchor that the thread began from, where it holds what came before the items, and so can't be
+            rebuilt from them; None where there is no such.
         calls: Calls of the last reply that still need an answer, by position, in order.
         outputs: Answers that have come, by position.
     """
@@ -91,7 +93,7 @@ class Thread:
     history: History = "replay"
     anchor: str | None = None
     known: int = 0
-    outside: bool = False
+    outside: str | None = None
     calls: Mapping[int, Item] = field(default_factory=dict[int, Item])
     outputs: Mapping[int, Item] = field(default_factory=dict[int, Item])
 
@@ -171,6 +173,8 @@ def _thread_out(thread: Thread) -> dict[str, Any]:
 
 
 def _thread_in(raw: dict[str, Any]) -> Thread:
+    if isinstance(raw.get("outside"), bool):  # version 2
+        raw["outside"] = raw["anchor"] if raw["outside"] else None
     return Thread(
         items=tuple(item_view(item) for item in raw.pop("items")),
         calls=_by_index(raw.pop("calls")),

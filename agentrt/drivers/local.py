@@ -45,6 +45,7 @@ T = TypeVar("T")
 logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS = 2.0
+_LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _NO_ENDPOINT = (404, 405, 501)
 
 
@@ -80,6 +81,14 @@ class _BrokenReply(Exception):  # noqa: N818 - it never leaves this module
         self.stream = stream
 
 
+class _Refused(Exception):  # noqa: N818 - it never leaves this module
+    """The request itself was refused: in another form it may be taken."""
+
+    def __init__(self, error: StatusError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Run:
     """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
 
@@ -97,6 +106,7 @@ class Run:
         self._waiting: anyio.CancelScope | None = None
         self._reading: ResponseStream | None = None
         self._cancelled = False
+        self._left = False
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
@@ -111,6 +121,7 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End what still runs, close what is open."""
+        self._left = True
         try:
             with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                 if self._events is not None:
@@ -139,6 +150,8 @@ class Run:
         """Give the next event; an error carries the state where the run stopped."""
         if self._events is None:
             raise UsageError("enter the run first: async with agent.stream(…) as run: async for event in run: …")
+        if self._left:
+            raise UsageError(_LEFT)
         try:
             return await self._events.__anext__()
         except AgentrtError as error:
@@ -149,7 +162,7 @@ class Run:
     def result(self) -> Result:
         """The result, once the run is over; raises UsageError before."""
         if self.state.status is None:
-            raise UsageError("the run is not over yet: read its events to the end first")
+            raise UsageError(_LEFT if self._left else "the run is not over yet: read its events to the end first")
         return Result(self.state)
 
     def cancel(self) -> None:
@@ -237,12 +250,12 @@ class Run:
             )
             params.update(again)
             try:
-                async with aclosing(self._reply(params, effect.thread, deadline)) as parts:
+                async with aclosing(self._reply(params, effect.thread, effect.turn, deadline)) as parts:
                     async for part in parts:
                         yield part
-            except StatusError as error:
-                if not self._mended(error, params, effect):
-                    raise
+            except _Refused as refusal:
+                if not self._mended(refusal.error, params, effect):
+                    raise refusal.error from refusal.error.__cause__
                 again = {}  # it is another request now, under another key
             except _BrokenReply as broken:
                 tries += broken.stream.tries
@@ -260,41 +273,52 @@ class Run:
             again["max_retries"] = max(0, fixed.get("max_retries", self._client.max_retries) - tries)
 
     async def _reply(
-        self, params: dict[str, Any], thread: str, deadline: float
+        self, params: dict[str, Any], thread: str, turn: int, deadline: float
     ) -> AsyncGenerator[RunEvent | Response, None]:
         hosted = HostedCalls(thread) if self._plan.hosted else None
         if self._streaming:
-            said = False
+            said, begun = 0, 1
             stream = self._client.stream(**params)
-            await self._interruptible(stream.__aenter__())
+            await self._posted(stream.__aenter__())
             async with aclosing(stream):
-                while (event := await self._next_event(stream, background=bool(params.get("background")))) is not None:
+                while (event := await self._next_event(stream)) is not None:
+                    if stream.begun > begun:
+                        said, begun = 0, stream.begun
+                        yield TurnRestarted(turn, "the server sends the reply from its beginning again", thread)
                     if event.type == "response.output_text.delta":
-                        said = True
+                        said += len(event.delta)
                         yield TextDelta(event.delta, thread)
                     elif hosted is not None and event.type.startswith("response.output_item."):
                         for part in hosted.told(event):
                             yield part
                 response = stream.response
-            if not said and response.text:
-                yield TextDelta(response.text, thread)
         else:
             params.pop("stream_options", None)  # they say how to stream, and this doesn't
-            response = await self._interruptible(self._client.create(**params))
+            said = 0
+            response = await self._posted(self._client.create(**params))
         if response.status in ("queued", "in_progress"):
             response = await self._interruptible(self._client.wait(response, timeout=deadline - time.monotonic()))
+        if self._streaming and len(response.text) > said:  # it was polled, or told only at the end
+            yield TextDelta(response.text[said:], thread)
         if hosted is not None:
             for part in hosted.rest(response.items):
                 yield part
         _check_reply(response)
         yield response
 
-    async def _next_event(self, stream: ResponseStream, *, background: bool) -> Event | None:
+    async def _posted(self, request: Awaitable[T]) -> T:
+        """Send a request; a status that refuses it is told apart from one that comes later, while its reply is read."""
+        try:
+            return await self._interruptible(request)
+        except StatusError as error:
+            raise _Refused(error) from error.__cause__
+
+    async def _next_event(self, stream: ResponseStream) -> Event | None:
         if self._cancelled:
             raise _CancelledByCaller
         self._reading = stream  # `cancel` interrupts it: a scope around each event would cost a tenth of a stream
         try:
-            if background:  # taking a stream up again has waits of its own
+            if stream.request.background:  # taking a stream up again has waits of its own
                 return await self._interruptible(anext(stream, None))
             return await anext(stream, None)
         except (UnreachableError, IncompleteStreamError) as error:
@@ -314,7 +338,8 @@ class Run:
             logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
             return True
         thread = self.state.threads[effect.thread]
-        reason = history_refused(error, thread)
+        repeatable = error.status != 500 or self._client.prepare(**params).repeatable  # noqa: PLR2004
+        reason = history_refused(error, thread, repeatable=repeatable)
         if reason is None:
             return False
         if reason in ("state_lost", "unsupported") and thread.outside:
@@ -351,4 +376,5 @@ def _check_reply(response: Response) -> None:
         raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
     waiting = unanswerable(response.items)
     if waiting is not None:
-        raise UsageError(f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools=")
+        mend = "require_approval='never'" if waiting == "mcp_approval_request" else "leave that tool out of tools="
+        raise UsageError(f"the model made a {waiting}, which agentrt can't answer yet; {mend}")

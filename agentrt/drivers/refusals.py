@@ -16,7 +16,8 @@ _REFUSAL = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|
 _LOST = re.compile(r"not found|does not exist|doesn't exist|no such|expired")
 _ANCHORS = {"response": "previous_response_id", "conversation": "conversation"}
 _BAD_REQUEST = (400, 404, 422)
-_UNREADABLE = (400, 422, 500)  # llama.cpp answers 500
+_SERVERS_OWN = 500
+_UNREADABLE = (400, 422, _SERVERS_OWN)  # llama.cpp answers 500
 
 
 def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> str | None:
@@ -42,15 +43,17 @@ def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapp
 
 
 def history_refused(
-    error: StatusError, thread: Thread
+    error: StatusError, thread: Thread, *, repeatable: bool = True
 ) -> Literal["state_lost", "unsupported", "reasoning_refused", "arguments_refused"] | None:
     """Tell whether it was the form of the history that was refused, and why; None if it was something else.
 
     Args:
         error: The refusal.
         thread: The thread as it was sent.
+        repeatable: Whether the request may be sent again although it may have been worked on.
     """
-    if error.status in _UNREADABLE and any(map(has_broken_arguments, thread.items[thread.known :])):
+    unreadable = error.status in _UNREADABLE and (repeatable or error.status != _SERVERS_OWN)
+    if unreadable and any(map(has_broken_arguments, thread.items[thread.known :])):
         return "arguments_refused"
     if error.status not in _BAD_REQUEST:
         return None

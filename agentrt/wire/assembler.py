@@ -90,7 +90,7 @@ class Assembler:
         elif kind == "error":
             self._fail(_error(raw))
         elif kind in _BEGUN:
-            self._base = as_dict(raw.get("response")) or self._base
+            self._base = self._base if self.ended else as_dict(raw.get("response")) or self._base
         else:
             self._fold(kind, raw)
         return True
@@ -117,7 +117,8 @@ class Assembler:
         self._join()
         item = as_dict(raw.get("item"))
         if done:
-            index = self._route({**raw, "item_id": item.get("id") or item.get("call_id")}, as_str(item.get("type")))
+            named = {"item_id": item.get("id"), "call_id": item.get("call_id")}
+            index = self._route({**raw, **named}, as_str(item.get("type")))
             self._open.pop(index, None)
             self._items[index] = item
             return
@@ -134,8 +135,8 @@ class Assembler:
         index = raw.get("output_index")
         if isinstance(index, int) and index in self._open:
             return index
-        wanted = raw.get("item_id")
-        for field in (0, 1):
+        item_id, call_id = raw.get("item_id"), raw.get("call_id")
+        for wanted, field in ((call_id, 1), (item_id, 0), (item_id, 1)):
             for position, names in self._open.items():
                 if wanted is not None and names[field] == wanted:
                     return position
@@ -280,20 +281,24 @@ class Assembler:
 
         GitHub Copilot gives a message another id in each event, so an unknown id makes no other message.
         """
-        named = {name: place for place, item in reversed(list(enumerate(told))) for name in _names(item)}
+        named: dict[tuple[str, ...], list[int]] = {}
+        for place, item in enumerate(told):
+            for name in _names(item):
+                named.setdefault(name, []).append(place)
         places: dict[int, int] = {}
         left = set(range(len(told)))
         for index in sorted(self._items):
-            place = next((named[name] for name in _names(self._items[index]) if name in named), None)
-            if place in left:
-                places[index] = place
-                left.discard(place)
+            found = (place for name in _names(self._items[index]) for place in named.get(name, ()) if place in left)
+            at = next(found, None)
+            if at is not None:
+                places[index] = at
+                left.discard(at)
         free = sorted(left)
         for index in sorted(self._items.keys() - places.keys()):
-            place = next((place for place in free if _may_be(told[place], self._items[index])), None)
-            if place is not None:
-                places[index] = place
-                free.remove(place)
+            at = next((place for place in free if _may_be(told[place], self._items[index])), None)
+            if at is not None:
+                places[index] = at
+                free.remove(at)
         return places
 
 
@@ -356,13 +361,15 @@ def _dict_in(item: dict[str, Any], field: str) -> dict[str, Any]:
     return inner
 
 
-def _names(item: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key, value) for key in ("id", "call_id") if isinstance(value := item.get(key), str) and value]
+def _names(item: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    kind = as_str(item.get("type"))
+    return [(kind, key, value) for key in ("call_id", "id") if (value := as_str(item.get(key)))]
 
 
 def _may_be(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether two items of different ids may be the same one: of one type, and no two calls."""
-    return one.get("type") == other.get("type") and not (one.get("call_id") and other.get("call_id"))
+    calls = {one.get("call_id") or None, other.get("call_id") or None} - {None}
+    return one.get("type") == other.get("type") and len(calls) < 2  # noqa: PLR2004
 
 
 def _error(raw: dict[str, Any]) -> dict[str, Any]:

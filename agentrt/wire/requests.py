@@ -4,121 +4,28 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
 from agentrt.errors import UsageError
 from agentrt.wire.items import Item
-from agentrt.wire.json import as_dict, as_list, dump, is_dict
+from agentrt.wire.json import as_dict, as_list, as_str, dump, is_dict
 from agentrt.wire.parts import Part, input_items
-
-if TYPE_CHECKING:
-    from agentrt.wire import params
+from agentrt.wire.request_params import RequestParams, RequestSettings
 
 __all__ = [
     "LOGPROBS",
     "RANGES",
     "RequestParams",
     "RequestSettings",
+    "check_number",
+    "check_ranges",
     "check_request",
     "encode_request",
     "may_act",
+    "no_such",
     "written_out",
 ]
-
-
-class RequestSettings(TypedDict, total=False):
-    """Parameters of ``POST /responses`` that an agent passes on as they are.
-
-    Names, types and meanings are those of the Responses API (openai 3.54's types); ``frequency_penalty`` and
-    ``presence_penalty`` are Open Responses'. Local checks refuse what is an error for every provider.
-    """
-
-    access_programs: params.AccessPrograms
-    """Restricted programs to run under; 403 where the organisation isn't authorised."""
-    background: bool
-    """Answer later: the response comes queued and is polled, or streamed and resumed. Needs ``store``."""
-    background_options: params.BackgroundOptions
-    """``completion_window``: ``soonest``, or ``2h`` and ``8h``, which need ``background`` and no stream."""
-    context_management: list[params.ContextManagement]
-    """Compaction on the server, from ``compact_threshold`` tokens on."""
-    conversation: str | params.Conversation
-    """The conversation to go on with; not together with ``previous_response_id``."""
-    frequency_penalty: float
-    """-2 to 2; Open Responses."""
-    image: params.ImageConfig
-    """``context_compression`` of images in the context."""
-    include: Sequence[params.Include | str]
-    """More to send back, such as ``web_search_call.action.sources``."""
-    max_output_tokens: int
-    """Tokens at most, reasoning included; hit, the response is ``incomplete``. OpenAI takes 16 or more."""
-    metadata: dict[str, str]
-    """Up to 16 pairs; keys of up to 64 characters, values of up to 512."""
-    moderation: params.Moderation
-    """Moderation of input and output: scored or blocked."""
-    presence_penalty: float
-    """-2 to 2; Open Responses."""
-    previous_response_id: str
-    """The response to go on from; its instructions are not carried over."""
-    prompt: params.PromptTemplate
-    """A prompt template of the provider's, by id, with its variables."""
-    prompt_cache_key: str
-    """Requests with one key are routed to one cache."""
-    prompt_cache_options: params.PromptCacheOptions
-    """``mode``, ``ttl`` and more of the prompt cache."""
-    prompt_cache_retention: Literal["in-memory", "in_memory", "24h"]
-    """How long cached prefixes stay; CometAPI's page writes ``in-memory``, OpenAI's types ``in_memory``."""
-    reasoning: params.ReasoningConfig
-    """``effort`` and ``summary`` of reasoning models."""
-    safety_identifier: str
-    """A hashed id of your end user, 64 characters at most to be safe everywhere (OpenAI: 128)."""
-    service_tier: str
-    """``auto``, ``default``, ``flex``, ``priority``, …; the response tells the one that was used."""
-    store: bool
-    """Keep the response on the server; its default is true."""
-    stream_options: params.StreamOptions
-    """``include_obfuscation``: false saves bandwidth. Only with a stream."""
-    temperature: float
-    """0 to 2."""
-    text: params.TextConfig
-    """``format`` (text, json_object, json_schema) and ``verbosity``."""
-    tool_choice: params.ToolChoice
-    """``auto``, ``none``, ``required``, or one tool, or ``allowed_tools``."""
-    top_logprobs: int
-    """0 to 20; needs ``message.output_text.logprobs`` in ``include``."""
-    top_p: float
-    """0 to 1."""
-    truncation: Literal["auto", "disabled"]
-    """What happens when the context is too long: drop the oldest items, or refuse."""
-    user: str
-    """Deprecated: ``safety_identifier`` and ``prompt_cache_key``."""
-    extra_body: Mapping[str, Any]
-    """Laid over the body, unchecked: what is newer than agentrt, or one provider's own."""
-    extra_headers: Mapping[str, str]
-    """Headers for this request, over the client's own."""
-    max_retries: int
-    """Tries after the first one, instead of the client's."""
-    timeout: float
-    """Seconds for the whole answer, its retries included, instead of the client's."""
-
-
-class RequestParams(RequestSettings, total=False):
-    """All parameters of ``POST /responses``, as ``Client.create`` and ``Client.stream`` take them."""
-
-    input: str | Sequence[Any]
-    """A text, or items and parts: dicts, `Item` views, texts, `Image`, `File`, `Audio`."""
-    instructions: str
-    """What the model is told before anything else."""
-    max_tool_calls: int
-    """Hosted calls at most, 1 or more; what goes beyond is ignored by the server, not refused."""
-    model: str | Sequence[str]
-    """The model's name; of a list, the next one is asked when the first stays unavailable."""
-    parallel_tool_calls: bool
-    """Whether the model may ask for several calls at once."""
-    stream: bool
-    """Set by `Client.stream`."""
-    tools: Iterable[params.ToolParam | Mapping[str, Any]]
-    """Definitions of tools."""
 
 
 _NOT_IN_BODY = ("extra_body", "extra_headers", "max_retries", "timeout")
@@ -142,6 +49,8 @@ _EXAMPLES = {
     "text": "{'format': {'type': 'json_schema', 'name': …, 'schema': …}}",
     "prompt": "{'id': 'pmpt_…'}",
 }
+_WHOLE = ("max_output_tokens", "max_tool_calls", "top_logprobs")
+_TEXTS = ("instructions", "previous_response_id", "prompt_cache_key")
 _BOOLEANS = ("background", "parallel_tool_calls", "store", "stream")
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -174,19 +83,26 @@ def check_request(params: Mapping[str, Any], ranges: Mapping[str, tuple[float, f
                 _check_range(name, value, ranges.get(name, RANGES[name]))
             elif name in _BOOLEANS and not isinstance(value, bool):
                 raise UsageError(f"{name} must be true or false, but is {value!r}")
+            elif name in _TEXTS and not isinstance(value, str):
+                raise UsageError(f"{name} must be a text, but is {value!r:.100}")
             if name in _CHECKS:
                 _CHECKS[name](value, params)
 
 
 def _check_range(name: str, value: Any, allowed: tuple[float, float]) -> None:
     low, high = allowed
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    number = int if name in _WHOLE else (int, float)
+    if isinstance(value, bool) or not isinstance(value, number) or not low <= value <= high:
         span = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
-        raise UsageError(f"{name} must be a number {span}, but is {value!r}")
+        kind = "whole number" if name in _WHOLE else "number"
+        raise UsageError(f"{name} must be a {kind} {span}, but is {value!r}")
 
 
 def check_ranges(settings: Mapping[str, Any]) -> None:
-    """Refuse numbers out of the widest range that any provider takes; raises UsageError."""
+    """Refuse numbers out of the widest range that any provider takes, and an include that is no list."""
+    for name in ("include", "max_retries", "timeout"):
+        if settings.get(name) is not None:
+            _CHECKS[name](settings[name], settings)
     for name in RANGES.keys() & settings.keys():
         if settings[name] is not None:
             _check_range(name, settings[name], RANGES[name])
@@ -222,7 +138,9 @@ def _check_metadata(value: Any, _: Mapping[str, Any]) -> None:
             raise UsageError(f"metadata: the value of {key!r} must be a text of at most {_MAX_VALUE} characters")
 
 
-def _check_conversation(_: Any, params: Mapping[str, Any]) -> None:
+def _check_conversation(value: Any, params: Mapping[str, Any]) -> None:
+    if not as_str(as_dict(value).get("id") or value):
+        raise UsageError(f"conversation must be an id such as 'conv_…', but is {value!r:.100}")
     if params.get("previous_response_id") is not None:
         raise UsageError("conversation and previous_response_id exclude each other; leave one of them out")
 
@@ -290,9 +208,10 @@ def _check_mapping(value: Any, params: Mapping[str, Any]) -> None:
         raise UsageError(f"{name} must be a dict{example}, but is {value!r:.100}")
 
 
-def _check_not_negative(value: Any, _: Mapping[str, Any]) -> None:
+def check_number(name: str, value: Any) -> None:
+    """Refuse what is no number, or less than 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise UsageError(f"timeout and max_retries must be numbers, 0 or more, but one is {value!r}")
+        raise UsageError(f"{name} must be a number, 0 or more, but is {value!r}")
 
 
 _NAMES = frozenset(RequestParams.__annotations__)
@@ -304,14 +223,14 @@ _CHECKS: Mapping[str, Callable[[Any, Mapping[str, Any]], None]] = {
     "extra_headers": _check_mapping,
     "include": _check_include,
     "input": _check_input,
-    "max_retries": _check_not_negative,
+    "max_retries": lambda value, _: check_number("max_retries", value),
     "metadata": _check_metadata,
     "prompt": _check_mapping,
     "reasoning": _check_mapping,
     "safety_identifier": _check_safety_identifier,
     "stream_options": _check_stream_options,
     "text": _check_text,
-    "timeout": _check_not_negative,
+    "timeout": lambda value, _: check_number("timeout", value),
     "top_logprobs": _check_logprobs,
     "truncation": _check_truncation,
 }
@@ -359,15 +278,19 @@ def written_out(params: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, str | Mapping) or hasattr(given, "definition") or not isinstance(given, Iterable):
         raise _no_tools(params["tools"])
     tools: list[Any] = []
-    include: list[Any] = list(params.get("include") or ())
+    include: list[Any] = []
     for tool in params["tools"]:
+        if isinstance(tool, type):
+            raise _no_tools(tool)
         tools.append(tool.definition() if hasattr(tool, "definition") else tool)
         if not isinstance(tools[-1], Mapping):
             raise _no_tools(tool)
         include.extend(value for value in getattr(tool, "include", ()) if value not in include)
     params["tools"] = tools
-    if include:
-        params["include"] = include
+    asked: Any = params.get("include")
+    if include and (asked is None or isinstance(asked, list | tuple)):
+        both: list[Any] = [*(asked or ()), *include]
+        params["include"] = list(dict.fromkeys(both))
     return params
 
 

@@ -16,6 +16,7 @@ __all__ = ["RateLimits", "Response", "Usage"]
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_STATUSES = ("cancelled", "completed", "failed", "in_progress", "incomplete", "queued")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -120,7 +121,7 @@ class Response:
     def read(cls, body: bytes | bytearray, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
         """Read a body as a response; raises ValueError where it is none."""
         raw = parse_object(body)
-        if not ("output" in raw or "status" in raw or raw.get("error")):
+        if not ("output" in raw or raw.get("status") in _STATUSES or raw.get("error")):
             raise ValueError("is not a response")
         if raw.get("error") and not raw.get("status"):
             raw = {"output": list[Any](), **raw, "status": "failed"}
