@@ -164,7 +164,8 @@ def next_request(
         refused: Names among `ADDED` that the provider refuses.
     """
     params: dict[str, Any] = {**fixed, "input": list(thread.items[thread.known :])}
-    background = fixed.get("background") or (fixed.get("extra_body") or {}).get("background")
+    more: Mapping[str, Any] = fixed.get("extra_body") or {}
+    background = fixed.get("background") or more.get("background")
     added: dict[str, Any] = {"store": thread.history != "replay" or bool(background)}
     asked = fixed.get("include", ())
     if "include" not in refused and ENCRYPTED not in asked:
