@@ -281,13 +281,15 @@ class Run:
             stream = self._client.stream(**params)
             await self._posted(stream.__aenter__())
             async with aclosing(stream):
-                while (event := await self._next_event(stream)) is not None:
-                    if stream.begun > begun:
+                background = stream.request.background
+                while (event := await self._next_event(stream, background=background)) is not None:
+                    if background and stream.begun > begun:
                         said, begun = 0, stream.begun
                         yield TurnRestarted(turn, "the server sends the reply from its beginning again", thread)
                     if event.type == "response.output_text.delta":
-                        said += len(event.delta)
-                        yield TextDelta(event.delta, thread)
+                        delta = event.delta
+                        said += len(delta)
+                        yield TextDelta(delta, thread)
                     elif hosted is not None and event.type.startswith("response.output_item."):
                         for part in hosted.told(event):
                             yield part
@@ -313,12 +315,12 @@ class Run:
         except StatusError as error:
             raise _Refused(error) from error.__cause__
 
-    async def _next_event(self, stream: ResponseStream) -> Event | None:
+    async def _next_event(self, stream: ResponseStream, *, background: bool) -> Event | None:
         if self._cancelled:
             raise _CancelledByCaller
         self._reading = stream  # `cancel` interrupts it: a scope around each event would cost a tenth of a stream
         try:
-            if stream.request.background:  # taking a stream up again has waits of its own
+            if background:  # taking a stream up again has waits of its own
                 return await self._interruptible(anext(stream, None))
             return await anext(stream, None)
         except (UnreachableError, IncompleteStreamError) as error:
