@@ -368,8 +368,8 @@ def _names(item: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _may_be(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether two items of different ids may be the same one: of one type, and no two calls."""
-    calls = {one.get("call_id") or None, other.get("call_id") or None} - {None}
-    return one.get("type") == other.get("type") and len(calls) < 2  # noqa: PLR2004
+    call, twin = as_str(one.get("call_id")), as_str(other.get("call_id"))
+    return one.get("type") == other.get("type") and (call == twin or not call or not twin)
 
 
 def _error(raw: dict[str, Any]) -> dict[str, Any]:
