@@ -12,8 +12,8 @@ from agentrt.client import Client
 from agentrt.core.limits import Limits
 from agentrt.core.result import Result
 from agentrt.core.state import RunState
-from agentrt.errors import AgentrtError, ToolError, UsageError
-from agentrt.registry import Registry, Tool, tool
+from agentrt.errors import AgentrtError, ToolError, ToolRetry, UsageError
+from agentrt.registry import Context, Registry, Tool, tool
 from agentrt.wire.parts import Audio, File, Image, Text
 from agentrt.wire.responses import Response
 
@@ -22,6 +22,7 @@ __all__ = [
     "AgentrtError",
     "Audio",
     "Client",
+    "Context",
     "File",
     "Image",
     "Limits",
@@ -32,6 +33,7 @@ __all__ = [
     "Text",
     "Tool",
     "ToolError",
+    "ToolRetry",
     "UsageError",
     "tool",
 ]

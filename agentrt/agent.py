@@ -18,7 +18,7 @@ from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
 from agentrt.drivers.local import Plan, Run
 from agentrt.errors import UsageError
-from agentrt.registry import Registry, Tool
+from agentrt.registry import Context, Registry, Tool
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import Input, input_items
@@ -95,8 +95,11 @@ class Agent:
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
-        definitions = [*self.registry.definitions(), *hosted]
-        self._hosted = bool(hosted)
+        self._hosted = hosted
+        self._varies = any(not isinstance(tool.enabled, bool) for tool in self.registry)
+        definitions = (
+            [*(tool.definition() for tool in self.registry), *hosted] if self._varies else self._offer(Context())
+        )
         given = {name: value for name, value in settings.items() if value is not None}
         self._fixed: dict[str, Any] = {"model": model, "instructions": instructions, **given}
         if include:
@@ -108,6 +111,10 @@ class Agent:
         self._client = client
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
+
+    def _offer(self, context: Context[Any]) -> list[Any]:
+        """Give what goes into a request's ``tools``."""
+        return [*self.registry.definitions(context), *self._hosted]
 
     def _take_anchor(self) -> str | None:
         """Take what the settings say of an anchor out of them: from then on a run's thread knows it."""
@@ -129,6 +136,7 @@ class Agent:
         self,
         input: Input,
         *,
+        deps: Any = None,
         after: Result | Sequence[Item] | None = None,
         limits: Limits | None = None,
         run_id: str | None = None,
@@ -137,6 +145,7 @@ class Agent:
 
         Args:
             input: The user's message, or items (messages with parts, earlier calls and outputs, …).
+            deps: What tools get as ``context.deps``: a database, a user, ….
             after: An earlier result: the conversation goes on from there. Or all items of a conversation, the
                 user's own messages included (``result.items`` has only what the run added).
             limits: Limits for this run instead of the agent's.
@@ -148,7 +157,7 @@ class Agent:
         Raises:
             AgentrtError: The run can't go on; its ``state`` tells where it stood.
         """
-        async with self._start(input, after, limits, run_id, streaming=False) as run:
+        async with self._start(input, deps, after, limits, run_id, streaming=False) as run:
             async for _ in run:
                 pass
             return run.result
@@ -157,6 +166,7 @@ class Agent:
         self,
         input: Input,
         *,
+        deps: Any = None,
         after: Result | Sequence[Item] | None = None,
         limits: Limits | None = None,
         run_id: str | None = None,
@@ -168,12 +178,13 @@ class Agent:
         """
         from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - asyncio costs 25 ms, and trio never needs it
 
-        return run_in_portal(lambda: self.run(input, after=after, limits=limits, run_id=run_id))
+        return run_in_portal(lambda: self.run(input, deps=deps, after=after, limits=limits, run_id=run_id))
 
     def stream(
         self,
         input: Input,
         *,
+        deps: Any = None,
         after: Result | Sequence[Item] | None = None,
         limits: Limits | None = None,
         run_id: str | None = None,
@@ -182,7 +193,7 @@ class Agent:
 
         The arguments are those of `run`. Afterwards ``run.result`` is the result; ``run.cancel()`` ends it early.
         """
-        return self._start(input, after, limits, run_id, streaming=True)
+        return self._start(input, deps, after, limits, run_id, streaming=True)
 
     def prepare(self, input: Input, *, after: Result | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
@@ -199,11 +210,14 @@ class Agent:
             thread, last=last, max_tool_calls=left, fixed=self._fixed, refused=client.refused(self.model)
         )
         params.pop("stream_options", None)
+        if self._varies:
+            params["tools"] = self._offer(Context())
         return client.prepare(**params)
 
     def _start(
         self,
         input: Input,
+        deps: Any,
         after: Result | Sequence[Item] | None,
         limits: Limits | None,
         run_id: str | None,
@@ -214,7 +228,8 @@ class Agent:
             _check_types(limits=(limits, Limits))
         threads = {MAIN: self._thread(input, after)}
         state = RunState(run_id=run_id or uuid.uuid4().hex, limits=limits or self.limits, threads=threads)
-        plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, self._hosted)
+        offer = self._offer if self._varies else None
+        plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, bool(self._hosted), deps, offer)
         return Run(plan, state, streaming=streaming)
 
     def _thread(self, input: Input, after: Result | Sequence[Item] | None) -> Thread:

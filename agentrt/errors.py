@@ -16,6 +16,7 @@
     ├── ResponseFailedError        the model's: a response with status "failed"
     ├── LocalModelError            the embedded model's: its weights or its engine
     └── ToolError                  a tool's: the text is for the model to read
+        └── ToolRetry                  a tool's: it may be run again
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ __all__ = [
     "ServerError",
     "StatusError",
     "ToolError",
+    "ToolRetry",
     "UnreachableError",
     "UsageError",
     "WireError",
@@ -164,3 +166,7 @@ class ToolError(AgentrtError):
 
     Any other exception from a tool also reaches the model, as its type and message, never as a traceback.
     """
+
+
+class ToolRetry(ToolError):  # noqa: N818 - the name says what is wished for
+    """Raise this in a tool to be run again, as often as its ``retries`` allow; then the text goes to the model."""

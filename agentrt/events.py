@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from agentrt.core.state import MAIN
 
-__all__ = ["RunEvent", "TextDelta", "ToolFinished", "ToolStarted", "TurnRestarted", "TurnStarted"]
+__all__ = ["RunEvent", "TextDelta", "ToolFinished", "ToolProgress", "ToolStarted", "TurnRestarted", "TurnStarted"]
 
 
 class TurnStarted(NamedTuple):
@@ -66,6 +66,26 @@ class ToolStarted(NamedTuple):
     type: Literal["tool.started"] = "tool.started"
 
 
+class ToolProgress(NamedTuple):
+    """A running tool tells how far it is, or gives a part of its output.
+
+    Attributes:
+        call_id: The call's id.
+        name: The tool's name.
+        fraction: From 0 to 1; None where that isn't known.
+        message: A few words.
+        output: What a generator gave just now, as text.
+    """
+
+    call_id: str
+    name: str
+    fraction: float | None
+    message: str
+    output: str = ""
+    thread: str = MAIN
+    type: Literal["tool.progress"] = "tool.progress"
+
+
 class ToolFinished(NamedTuple):
     """A call has its output.
 
@@ -76,6 +96,7 @@ class ToolFinished(NamedTuple):
         failed: Whether that is an error.
         seconds: How long the tool took, as far as it could be watched.
         hosted: Whether the provider ran it.
+        artifact: The whole output, where it was too long for the model.
     """
 
     call_id: str
@@ -85,7 +106,8 @@ class ToolFinished(NamedTuple):
     seconds: float
     thread: str = MAIN
     hosted: bool = False
+    artifact: str | None = None
     type: Literal["tool.finished"] = "tool.finished"
 
 
-RunEvent = TurnStarted | TurnRestarted | TextDelta | ToolStarted | ToolFinished
+RunEvent = TurnStarted | TurnRestarted | TextDelta | ToolStarted | ToolProgress | ToolFinished

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-VALUES = {"string": "Paris", "integer": 21, "number": 2.5, "array": [120, 80], "boolean": True}
+VALUES = {"string": "Paris", "integer": 21, "number": 2.5, "boolean": True, "object": {"arrival": "2027-01-31"}}
 
 
 def model(request):
@@ -26,9 +26,12 @@ def model(request):
         return say("Hello.")
     tool = request["tools"][0]
     properties = tool["parameters"]["properties"]
-    return calls(
-        call(tool["name"], **{name: VALUES[part["type"]] for name, part in properties.items() if "type" in part})
-    )
+    return calls(call(tool["name"], **{name: value_of(part) for name, part in properties.items() if "type" in part}))
+
+
+def value_of(schema):
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    return [value_of(schema["items"])] if kind == "array" else VALUES[kind]
 
 
 @pytest.fixture
@@ -57,7 +60,8 @@ def check(command, folder, environment, **options):
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, environment):
     code = "\n".join(blocks(page, "python"))
     if code:
-        check([sys.executable, "-c", code], tmp_path, environment)
+        (tmp_path / "page.py").write_text(code)
+        check([sys.executable, "page.py"], tmp_path, environment)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from json import dumps
 from typing import Annotated, TypeVar
 
 import anyio
@@ -14,14 +15,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from agentrt import Agent, AgentrtError, Client, Limits, Result, UsageError
+from agentrt import Agent, AgentrtError, Client, Limits, Registry, Result, UsageError
 from agentrt.cli import exits
 from agentrt.cli.demo import demo as run_demo
-from agentrt.cli.load import load_tool
-from agentrt.cli.show import as_json, show_run, visible
+from agentrt.cli.load import load_tool, load_tools
+from agentrt.cli.show import as_json, show_examined, show_run, visible
 from agentrt.client.providers import known_providers, resolve
 from agentrt.local.engine import OWN_NAMES, require_engine
 from agentrt.local.weights import find_weights
+from agentrt.registry.doctor import examine
 
 __all__ = ["run_app"]
 
@@ -95,6 +97,44 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
         reason = f" ({result.stopped_by})" if result.stopped_by else ""
         typer.echo(f"agentrt: no answer, the run ended {result.status}{reason}", err=True)
     raise typer.Exit(exits.OK if answered else exits.NO_ANSWER)
+
+
+@app.command()
+def tools(
+    spec: Annotated[
+        str, typer.Argument(help="module, module:name or file.py: tools, or functions that could be some.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Print the definitions that a model would see."""
+    registry, bad = Registry(), 0
+    for tool in load_tools(spec):
+        try:
+            tool.definition()
+            registry.add(tool)
+        except UsageError as error:
+            bad += 1
+            typer.echo(f"agentrt: {visible(str(error))}", err=True)
+    typer.echo(dumps(registry.definitions(), ensure_ascii=False, indent=None if json else 2))
+    raise typer.Exit(exits.NO_ANSWER if bad else exits.OK)
+
+
+@app.command()
+def doctor(
+    spec: Annotated[
+        str, typer.Argument(help="module, module:name or file.py: tools, or functions that could be some.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Look at tools: what a model can't know from them, what will not work, what they cost in tokens."""
+    examined = examine(load_tools(spec))
+    if json:
+        rows = [{**one._asdict(), "findings": [finding._asdict() for finding in one.findings]} for one in examined]
+        typer.echo(dumps(rows, ensure_ascii=False))
+    else:
+        show_examined(examined, Console(file=sys.stdout, highlight=False))
+    bad = any(finding.level == "error" for one in examined for finding in one.findings)
+    raise typer.Exit(exits.NO_ANSWER if bad else exits.OK)
 
 
 def _model(provider: str | None, base_url: str | None, model: str | None) -> tuple[str, bool]:

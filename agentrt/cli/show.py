@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from rich.text import Text
 
 from agentrt.agent import Agent, Input
 from agentrt.core.result import Result
-from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnRestarted, TurnStarted
+from agentrt.events import TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
+from agentrt.registry.doctor import Examined
 from agentrt.wire.items import CALLS
 
 __all__ = ["as_json", "show_run", "visible"]
@@ -90,11 +92,17 @@ def _write(console: Console, text: str) -> None:
         console.file.flush()
 
 
-def _show(event: TurnStarted | ToolStarted | ToolFinished, console: Console) -> None:
+_LEVELS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def _show(event: TurnStarted | ToolStarted | ToolProgress | ToolFinished, console: Console) -> None:
     if isinstance(event, ToolStarted):
         console.print(
             Text.assemble(("  call    ", "bold cyan"), visible(f"{event.name} {event.arguments}")), soft_wrap=True
         )
+    elif isinstance(event, ToolProgress):
+        done = "" if event.fraction is None else f"{event.fraction:.0%} "
+        console.print(Text(f"  …       {visible(done + (event.message or event.output))}", style="dim"), soft_wrap=True)
     elif isinstance(event, ToolFinished):
         output = event.output if len(event.output) <= _SHOWN else event.output[:_SHOWN] + " …"
         style = "bold red" if event.failed else "bold green"
@@ -104,6 +112,18 @@ def _show(event: TurnStarted | ToolStarted | ToolFinished, console: Console) -> 
         )
     elif event.last and event.turn > 1:
         console.print(Text("  a limit is reached: the model answers with what it has", style="yellow"))
+
+
+def show_examined(examined: Iterable[Examined], console: Console) -> None:
+    """Show what the doctor found, tool by tool, and what all of them cost."""
+    total = 0
+    for name, tokens, findings in examined:
+        total += tokens or 0
+        cost = "no tool as it is" if tokens is None else f"about {tokens} tokens"
+        console.print(Text.assemble((visible(name), "bold"), f"  {cost}"), soft_wrap=True)
+        for level, text in findings:
+            console.print(Text.assemble(f"  {level:8}", visible(text), style=_LEVELS[level]), soft_wrap=True)
+    console.print(f"about {total} tokens in each request")
 
 
 def as_json(result: Result, **more: Any) -> str:

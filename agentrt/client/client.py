@@ -24,7 +24,15 @@ from agentrt.client.stream import ResponseStream
 from agentrt.client.transport import Clock, SenderPerLoop, Timeouts, foreign, translated
 from agentrt.errors import DeadlineError, IncompleteStreamError, ServerError, StatusError, UsageError
 from agentrt.wire.json import as_str
-from agentrt.wire.requests import RANGES, RequestParams, check_request, encode_request, may_act, written_out
+from agentrt.wire.requests import (
+    RANGES,
+    RequestParams,
+    check_request,
+    encode_request,
+    may_act,
+    model_names,
+    written_out,
+)
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
@@ -93,6 +101,8 @@ class Client(Endpoints):
                 raise UsageError(f"{name} must be a number, 0 or more, but is {number!r}")
         self._max_retries = max_retries
         self._timeouts = Timeouts(connect_timeout, idle_timeout, timeout)
+        self.timeout = timeout
+        """Seconds for a whole answer."""
         self._headers = {"accept-encoding": "identity"}
         self._headers = self._with_ids({**self._endpoint.profile.headers, **(headers or {})})
         self._ranges = {**RANGES, **self._endpoint.profile.ranges}
@@ -110,11 +120,6 @@ class Client(Endpoints):
     def max_retries(self) -> int:
         """Tries after the first one."""
         return self._max_retries
-
-    @property
-    def timeout(self) -> float:
-        """Seconds for a whole answer."""
-        return self._timeouts.whole
 
     def refused(self, model: object) -> set[str]:
         """Name the parameters that a model is known to refuse, by its provider's profile or word: no agent adds them.
@@ -219,15 +224,8 @@ class Client(Endpoints):
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
         model: Any = params.get("model")
-        models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]  # pyright: ignore[reportUnknownArgumentType]
-        if not models:
-            raise UsageError("model=[] names no model; name at least one")
-        for name in models:
-            if name is not None and not isinstance(name, str):
-                raise UsageError(f"model must be a name or a list of names, but has {name!r:.100}")
+        models = [model] if isinstance(model, str | None) else model_names(model)
         bodies = [encode_request({**params, "model": name}) for name in models]
-        more: Mapping[str, str] = params.get("extra_headers") or {}
-        own = {"content-type": "application/json", **more}
         timeouts = self._timeouts
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
@@ -235,14 +233,10 @@ class Client(Endpoints):
         sent: dict[str, Any] = {**params, **(params.get("extra_body") or {})}
         background = bool(sent.get("background"))
         acts = background or sent.get("conversation") is not None or any(map(may_act, sent.get("tools") or ()))
-        headers = self._with_ids(own)
+        headers = self._with_ids({"content-type": "application/json", **(params.get("extra_headers") or {})})
         url = self._responses_url
         first = PreparedRequest("POST", url, headers, bodies[0], timeouts, retries, not acts, background)
-        requests = [first]
-        for number, body in enumerate(bodies[1:], 1):  # under keys of their own, so that none is taken for another
-            key = f"{headers['idempotency-key']}-{number}"
-            requests.append(first._replace(headers={**headers, "idempotency-key": key}, body=body))
-        return requests
+        return [first] if len(bodies) == 1 else first.for_each(bodies)
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None

@@ -74,6 +74,13 @@ class PreparedRequest(NamedTuple):
         names = ("idempotency-key", "x-client-request-id")
         return {**(others or {}), **{name: self.headers[name] for name in names}}
 
+    def for_each(self, bodies: list[bytes]) -> list[PreparedRequest]:
+        """Give a request for each body, under keys of their own, so that none is taken for another."""
+        names = ["", *(f"-{number}" for number in range(1, len(bodies)))]
+        keys = [self.headers["idempotency-key"] + name for name in names]
+        pairs = zip(keys, bodies, strict=True)
+        return [self._replace(headers={**self.headers, "idempotency-key": key}, body=body) for key, body in pairs]
+
     @property
     def json(self) -> Any:
         """The body as a JSON value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agentrt.core.state import MAIN, RunState, Status
@@ -20,10 +21,12 @@ class Result:
 
     Args:
         state: The state of a run that has ended.
+        artifacts: The whole text of outputs that were too long for the model, by call id. It is no part of the state.
     """
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, artifacts: Mapping[str, str] | None = None) -> None:
         self.state = state
+        self.artifacts: Mapping[str, str] = artifacts or {}
         thread = state.threads[MAIN]
         self.items: list[Item] = list(thread.items[thread.given :])
 

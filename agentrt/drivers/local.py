@@ -7,15 +7,17 @@ rest, so that a consumer that is slow or leaves early is simply not asked for mo
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import anyio
+import anyio.lowlevel
 
 from agentrt.client import Client, ResponseStream
 from agentrt.core import loop
@@ -32,11 +34,15 @@ from agentrt.errors import (
     UnreachableError,
     UsageError,
 )
-from agentrt.events import RunEvent, TextDelta, ToolFinished, ToolStarted, TurnRestarted, TurnStarted
+from agentrt.events import RunEvent, TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
 from agentrt.registry import Tool
-from agentrt.registry.dispatch import MAX_PARALLEL, Crew, answer_call
+from agentrt.registry.context import Context
+from agentrt.registry.dispatch import MAX_PARALLEL, Caller, Crew, Prepared, prepare_call, run_prepared
+from agentrt.registry.output import encode_output, output_text
+from agentrt.registry.threads import call_soon
 from agentrt.wire.events import Event
 from agentrt.wire.items import FunctionCall
+from agentrt.wire.json import as_str
 from agentrt.wire.responses import Response
 
 __all__ = ["Plan", "Run"]
@@ -59,6 +65,8 @@ class Plan:
         fixed: The request's parameters that the user chose: model, instructions, tools and settings.
         release: Gives it back when the run is left.
         hosted: Whether the provider runs tools of its own.
+        deps: What tools get as ``context.deps``.
+        offer: Gives what goes into the request's ``tools``, where that may change from turn to turn.
     """
 
     acquire: Callable[[], Client]
@@ -66,6 +74,8 @@ class Plan:
     fixed: Mapping[str, Any]
     release: Callable[[], Awaitable[None]]
     hosted: bool = False
+    deps: Any = None
+    offer: Callable[[Context[Any]], list[Any]] | None = None
 
 
 class _CancelledByCaller(Exception):  # noqa: N818 - it never leaves this module
@@ -95,9 +105,13 @@ class Run:
     Leaving the block ends all that the run had started, whether it was over or not.
     """
 
+    state: RunState
+    """Where the run stands: plain data, JSON with ``to_json()``."""
+    artifacts: dict[str, str]
+    """The whole text of outputs that were too long for the model, by call id."""
+
     def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
         self.state = state
-        """Where the run stands: plain data, JSON with ``to_json()``."""
         self._plan = plan
         self._streaming = streaming
         self._inbox: deque[RunEvent | loop.ToolReturned] = deque()
@@ -105,12 +119,13 @@ class Run:
         self._events: AsyncGenerator[RunEvent, None] | None = None
         self._waiting: anyio.CancelScope | None = None
         self._reading: ResponseStream | None = None
-        self._cancelled = False
-        self._left = False
+        self._cancelled = self._left = False
+        self.artifacts = {}
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
         self._client = self._plan.acquire()
+        self._home = (threading.get_ident(), anyio.lowlevel.current_token())
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._crew = Crew(self._group, MAX_PARALLEL if self.state.threads[MAIN].parallel else 1)
@@ -163,7 +178,7 @@ class Run:
         """The result, once the run is over; raises UsageError before."""
         if self.state.status is None:
             raise UsageError(_LEFT if self._left else "the run is not over yet: read its events to the end first")
-        return Result(self.state)
+        return Result(self.state, self.artifacts)
 
     def cancel(self) -> None:
         """End the run soon: its result then has the status ``cancelled``, with every call answered."""
@@ -190,7 +205,10 @@ class Run:
                                 else:
                                     yield part
                     elif isinstance(effect, loop.RunTool):
-                        self._crew.add(self._run_tool, effect)
+                        usage = self.state.meter.usage
+                        caller = Caller(self._plan.deps, self.state.run_id, effect.turn, usage, report=self._report)
+                        ready = prepare_call(self._plan.tools, effect.call.raw, effect.position, caller)
+                        self._crew.add(self._run_tool, (effect, ready, caller), ready.lane, exclusive=ready.exclusive)
                 while self.state.threads[MAIN].phase == "tools":
                     delivered = await self._delivered()
                     if isinstance(delivered, loop.ToolReturned):
@@ -203,9 +221,9 @@ class Run:
     async def _begin_history(self) -> str | None:
         """Make the conversation that the run keeps its history in; replay where the provider is known to keep none."""
         thread = self.state.threads[MAIN]
-        name = {"response": "previous_response_id", "conversation": "conversation"}.get(thread.history)
-        if name is None or thread.anchor is not None:
+        if thread.history == "replay" or thread.anchor is not None:
             return None
+        name = "previous_response_id" if thread.history == "response" else "conversation"
         if name not in self._client.refused(self._plan.fixed["model"]):
             if thread.history == "response":
                 return None
@@ -234,20 +252,18 @@ class Run:
 
     async def _ask(self, effect: loop.CallModel) -> AsyncGenerator[RunEvent | Response, None]:
         yield TurnStarted(effect.turn, effect.last, effect.thread)
-        fixed = self._plan.fixed
+        fixed: Mapping[str, Any] = self._plan.fixed
+        if self._plan.offer is not None:
+            context = Context(self._plan.deps, run_id=self.state.run_id, usage=self.state.meter.usage)
+            fixed = {**fixed, "tools": self._plan.offer(context)}
         deadline = time.monotonic() + fixed.get("timeout", self._client.timeout)
         refused = self._client.refused(fixed["model"])
-        again: dict[str, Any] = {}
-        tries = 0
+        again: dict[str, Any]
+        again, tries = {}, 0
         while True:
             thread = self.state.threads[effect.thread]
-            params = next_request(
-                thread,
-                last=effect.last,
-                max_tool_calls=effect.max_tool_calls,
-                fixed=fixed,
-                refused=refused,
-            )
+            left = effect.max_tool_calls
+            params = next_request(thread, last=effect.last, max_tool_calls=left, fixed=fixed, refused=refused)
             params.update(again)
             try:
                 async with aclosing(self._reply(params, effect.thread, effect.turn, deadline)) as parts:
@@ -259,8 +275,8 @@ class Run:
                 again = {}  # it is another request now, under another key
             except _BrokenReply as broken:
                 tries += broken.stream.tries
-                left = deadline - time.monotonic()
-                wait = self._client.wait_before(broken.error, tries, left, max_retries=fixed.get("max_retries"))
+                time_left = deadline - time.monotonic()
+                wait = self._client.wait_before(broken.error, tries, time_left, max_retries=fixed.get("max_retries"))
                 if wait is None or not broken.stream.repeatable:
                     raise broken.error from broken.error.__cause__
                 logger.warning("the reply broke off and is asked for again in %.1f s: %s", wait, broken.error)
@@ -332,38 +348,38 @@ class Run:
 
     def _mended(self, error: StatusError, params: Mapping[str, Any], effect: loop.CallModel) -> bool:
         """Note what was refused and can be left out or told in another way; false if it was something else."""
-        from agentrt.drivers.refusals import history_refused, parameter_refused  # noqa: PLC0415 - on a refusal only
+        from agentrt.drivers.refusals import mend  # noqa: PLC0415 - on a refusal only
 
-        name = parameter_refused(error, params, self._plan.fixed)
-        if name is not None:
-            self._client.refused(self._plan.fixed["model"]).add(name)
-            logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
-            return True
-        thread = self.state.threads[effect.thread]
-        repeatable = error.status != 500 or self._client.prepare(**params).repeatable  # noqa: PLR2004
-        reason = history_refused(error, thread, repeatable=repeatable)
-        if reason is None:
-            return False
-        if reason in ("state_lost", "unsupported") and thread.outside:
-            raise UsageError(
-                f"the server has lost {thread.anchor!r}, which began before this run, so it can't be rebuilt here: "
-                f"pass the whole conversation as input, or as after= an earlier result ({error})"
-            ) from error
-        logger.warning("the history is sent in another form (%s): %s", reason.replace("_", " "), error)
-        self.state, _ = loop.step(self.state, loop.ModelFailed(effect.turn, reason, effect.thread))
-        return True
+        reason = mend(error, params, self.state.threads[effect.thread], self._plan.fixed, self._client)
+        if reason is not None and reason != "parameter":
+            self.state, _ = loop.step(self.state, loop.ModelFailed(effect.turn, reason, effect.thread))
+        return reason is not None
 
-    async def _run_tool(self, effect: loop.RunTool) -> None:
-        call = effect.call
-        assert isinstance(call, FunctionCall)
-        arguments = call.arguments if isinstance(call.arguments, str) else str(call.arguments or "")
-        self._deliver(ToolStarted(call.call_id, call.name, arguments, effect.thread))
+    async def _run_tool(self, job: tuple[loop.RunTool, Prepared, Caller]) -> None:
+        effect, prepared, caller = job
+        call = cast("FunctionCall", effect.call)
+        self._deliver(ToolStarted(call.call_id, call.name, str(call.arguments or ""), effect.thread))
         started = time.perf_counter()
-        answer = await answer_call(self._plan.tools, call.raw)
-        seconds = time.perf_counter() - started
-        output = str(answer.item["output"])
-        self._deliver(ToolFinished(call.call_id, call.name, output, answer.failed, seconds, effect.thread))
+        answer = await run_prepared(prepared, caller)
+        output = answer.item["output"]
+        output = output if isinstance(output, str) else output_text(output)
+        took = time.perf_counter() - started
+        told = ToolFinished(call.call_id, call.name, output, answer.failed, took, effect.thread)
+        if answer.artifact is not None:
+            told = told._replace(artifact=answer.artifact)
+            self.artifacts[call.call_id] = answer.artifact
+        self._deliver(told)
         self._deliver(loop.ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
+
+    def _report(self, call: Mapping[str, Any], fraction: float | None, message: str, piece: Any) -> None:
+        output = "" if piece is None else output_text(encode_output(piece).value)
+        call_id, name = as_str(call.get("call_id")), as_str(call.get("name"))
+        told = ToolProgress(call_id, name, fraction, message, output)
+        thread, token = self._home
+        if threading.get_ident() == thread:
+            self._deliver(told)
+        else:
+            call_soon(token, self._deliver, told)
 
     def _deliver(self, part: RunEvent | loop.ToolReturned) -> None:
         self._inbox.append(part)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from agentrt.client import Client
 from agentrt.core.history import ADDED, ENCRYPTED, has_broken_arguments
 from agentrt.core.state import Thread
-from agentrt.errors import StatusError
+from agentrt.errors import StatusError, UsageError
 
-__all__ = ["history_refused", "parameter_refused"]
+__all__ = ["Reason", "history_refused", "mend", "parameter_refused"]
+
+logger = logging.getLogger("agentrt.run")
 
 _REFUSAL = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|not permitted|not allowed|extra")
 _LOST = re.compile(r"not found|does not exist|doesn't exist|no such|expired")
@@ -18,6 +22,44 @@ _ANCHORS = {"response": "previous_response_id", "conversation": "conversation"}
 _BAD_REQUEST = (400, 404, 422)
 _SERVERS_OWN = 500
 _UNREADABLE = (400, 422, _SERVERS_OWN)  # llama.cpp answers 500
+
+
+Reason = Literal["state_lost", "unsupported", "reasoning_refused", "arguments_refused"]
+
+
+def mend(
+    error: StatusError, params: Mapping[str, Any], thread: Thread, fixed: Mapping[str, Any], client: Client
+) -> Reason | Literal["parameter"] | None:
+    """Find another form of a request that was refused.
+
+    Args:
+        error: The refusal.
+        params: What was sent.
+        thread: The thread as it was sent.
+        fixed: What the user chose.
+        client: The client: it remembers parameters that are refused.
+
+    Returns:
+        Why the history must be sent in another form, or that a parameter is left out from now on; None if neither.
+
+    Raises:
+        UsageError: The server has lost what can't be rebuilt here.
+    """
+    name = parameter_refused(error, params, fixed)
+    if name is not None:
+        client.refused(fixed["model"]).add(name)
+        logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
+        return "parameter"
+    repeatable = error.status != _SERVERS_OWN or client.prepare(**params).repeatable
+    reason = history_refused(error, thread, repeatable=repeatable)
+    if reason in ("state_lost", "unsupported") and thread.outside:
+        raise UsageError(
+            f"the server has lost {thread.anchor!r}, which began before this run, so it can't be rebuilt here: "
+            f"pass the whole conversation as input, or as after= an earlier result ({error})"
+        ) from error
+    if reason is not None:
+        logger.warning("the history is sent in another form (%s): %s", reason.replace("_", " "), error)
+    return reason
 
 
 def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> str | None:
@@ -42,9 +84,7 @@ def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapp
     return None
 
 
-def history_refused(
-    error: StatusError, thread: Thread, *, repeatable: bool = True
-) -> Literal["state_lost", "unsupported", "reasoning_refused", "arguments_refused"] | None:
+def history_refused(error: StatusError, thread: Thread, *, repeatable: bool = True) -> Reason | None:
     """Tell whether it was the form of the history that was refused, and why; None if it was something else.
 
     Args:

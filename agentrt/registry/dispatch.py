@@ -1,33 +1,60 @@
-"""Runs the calls of one reply: each gets exactly one output item, whatever its tool does."""
+"""Runs the calls of one reply: each gets exactly one output item, whatever its tool does.
+
+`Crew` says what runs when, `prepare_call` and `run_prepared` answer one call.
+"""
 
 from __future__ import annotations
 
+import dis
+import inspect
+import itertools
 import logging
+import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from agentrt.errors import ToolError
-from agentrt.registry.arguments import parse_arguments
+from agentrt.errors import ToolError, ToolRetry
+from agentrt.registry.context import Context, call_key
 from agentrt.registry.output import as_text, encode_output
+from agentrt.registry.tool import ToolTimeout
 from agentrt.wire.items import CALLS
 from agentrt.wire.json import as_str
+from agentrt.wire.responses import Usage
 
 if TYPE_CHECKING:
     from agentrt.registry.tool import Tool
 
-__all__ = ["MAX_PARALLEL", "Answer", "Crew", "answer_call"]
+__all__ = [
+    "MAX_PARALLEL",
+    "Answer",
+    "Approver",
+    "Caller",
+    "Crew",
+    "Prepared",
+    "answer_call",
+    "prepare_call",
+    "run_prepared",
+]
+
+Approver = Callable[["Tool[..., Any]", dict[str, Any]], bool | Awaitable[bool]]
+"""Says whether a call may run: takes the tool and the call's checked arguments by name."""
+
+_SHOWN_NAMES = 20
+_SHOWN_ERROR = 2000
+_RAISE = dis.opmap["RAISE_VARARGS"]
+_EVENT_LOOPS = frozenset({"asyncio", "trio", "_core"})
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+
+logger = logging.getLogger("agentrt.registry")
 
 MAX_PARALLEL = 64
 """Calls that run at once. 64 sync tools of 50 ms then take 56 ms, where a bound of 16 would take 207 (measured)."""
-
-_SHOWN_NAMES = 20
-
-logger = logging.getLogger("agentrt.registry")
 
 
 class Answer(NamedTuple):
@@ -36,37 +63,222 @@ class Answer(NamedTuple):
     Attributes:
         item: The output item for the model.
         failed: Whether the item tells of an error.
+        artifact: The whole output as text, where the item has only its head and its tail.
     """
 
     item: dict[str, Any]
     failed: bool
+    artifact: str | None = None
 
 
-async def answer_call(tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any]) -> Answer:
-    """Run one call and answer it. Raises nothing but a cancellation of the caller.
+@dataclass(frozen=True)
+class Caller:
+    """For whom calls are answered.
 
     Args:
-        tools: The tools that may be called, by name.
-        call: The call item as it came.
+        deps: What tools get as ``context.deps``.
+        run_id: The run's id, part of each call's idempotency key.
+        turn: The turn that the calls came in.
+        usage: Tokens used so far.
+        approve: Says whether a call that needs approval may run; without it none of them does.
+        report: Takes what tools tell meanwhile: call, fraction, message, piece of the output. Called on any thread.
     """
-    failed = True
-    tool = tools.get(as_str(call.get("name")))
+
+    deps: Any = None
+    run_id: str = ""
+    turn: int = 0
+    usage: Usage = field(default_factory=Usage)
+    approve: Approver | None = None
+    report: Callable[[Mapping[str, Any], float | None, str, Any], None] | None = None
+
+
+class Prepared(NamedTuple):
+    """A call whose arguments have been read.
+
+    Attributes:
+        call: The call item as it came.
+        position: Its position in the reply's output.
+        tool: The tool that it is for; None where there is none.
+        values: The checked arguments by name.
+        problem: Why it can't run; None where it can.
+        lane: What it works on; see ``resource=`` of a tool.
+        exclusive: Whether nothing may run beside it.
+    """
+
+    call: Mapping[str, Any]
+    position: int
+    tool: Tool[..., Any] | None
+    values: dict[str, Any]
+    problem: str | None
+    lane: str | None
+    exclusive: bool
+
+
+def prepare_call(
+    tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any], position: int, caller: Caller
+) -> Prepared:
+    """Find a call's tool and read its arguments. Raises nothing.
+
+    Args:
+        tools: The tools that may be called, by key.
+        call: The call item as it came.
+        position: Its position in the reply's output.
+        caller: For whom.
+    """
+    name, namespace = as_str(call.get("name")), as_str(call.get("namespace"))
+    tool = tools.get(f"{namespace}.{name}" if namespace else name)
     try:
-        if tool is None:
-            raise ToolError(_unknown(list(tools), call.get("name")))
-        output = encode_output(await tool.invoke(parse_arguments(call.get("arguments"))))
-        failed = False
+        if tool is None or (
+            tool.enabled is not True and not tool.is_enabled(_context(tool, call, position, caller, 1))
+        ):
+            raise ToolError(_unknown([key for key, known in tools.items() if known is not tool], call.get("name")))
+        values = tool.form.read(call.get("arguments"))
     except ToolError as error:
-        output = encode_output(f"Error: {as_text(error)}")
-    except anyio.get_cancelled_exc_class():
-        await anyio.lowlevel.checkpoint_if_cancelled()  # raises again if it is the run that was cancelled
-        output = "Error: the tool was cancelled"
-    except BaseException as error:
-        if isinstance(error, GeneratorExit) or (isinstance(error, KeyboardInterrupt) and tool and tool.is_async):
-            raise  # in a thread nobody presses Ctrl-C, on the event loop it is the user
-        logger.info("the tool %r failed", call.get("name"), exc_info=error)
-        output = f"Error: {encode_output(f'{type(error).__name__}: {as_text(error)}', 2000)}"
-    return Answer(CALLS["function_call"].answer(call, output), failed)
+        return Prepared(call, position, None, {}, as_text(error), None, exclusive=False)
+    except BaseException as error:  # noqa: BLE001 - a validator or a predicate of the user's own may raise anything
+        _let_out(error)
+        return Prepared(call, position, None, {}, _told(call, error), None, exclusive=False)
+    lane = None if tool.resource is None else _lane(tool.resource, tool, values)
+    return Prepared(call, position, tool, values, None, lane, tool.exclusive)
+
+
+def _lane(resource: str, tool: Tool[..., Any], values: Mapping[str, Any]) -> str:
+    try:
+        return resource.format_map({**tool.form.defaults, **values})
+    except Exception:  # noqa: BLE001 - a template that doesn't fit these arguments is one lane for all
+        return resource
+
+
+def _context(
+    tool: Tool[..., Any], call: Mapping[str, Any], position: int, caller: Caller, attempt: int
+) -> Context[Any]:
+    report = caller.report
+
+    def tell(fraction: float | None, message: str, piece: Any) -> None:
+        if report is not None:
+            report(call, fraction, message, piece)
+
+    return Context(
+        caller.deps,
+        call_id=as_str(call.get("call_id")),
+        key=call_key(caller.run_id, caller.turn, position, tool.key),
+        run_id=caller.run_id,
+        attempt=attempt,
+        timeout=tool.timeout,
+        usage=caller.usage,
+        report=tell,
+    )
+
+
+async def answer_call(
+    tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any], position: int = 0, caller: Caller | None = None
+) -> Answer:
+    """Run one call and answer it. Raises nothing but a cancellation of the caller, and a Ctrl-C of the user.
+
+    Args:
+        tools: The tools that may be called, by key.
+        call: The call item as it came.
+        position: Its position in the reply's output.
+        caller: For whom; default nobody in particular.
+    """
+    caller = caller or Caller(run_id=uuid.uuid4().hex)
+    return await run_prepared(prepare_call(tools, call, position, caller), caller)
+
+
+async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
+    """Run a prepared call and answer it; see `answer_call`."""
+    call, tool = prepared.call, prepared.tool
+    if tool is None:
+        return _failed(call, str(prepared.problem))
+    for attempt in itertools.count(1):
+        try:
+            if attempt == 1 and tool.approval is not False:
+                await _check_approval(tool, prepared.values, caller)
+            context = _context(tool, call, prepared.position, caller, attempt) if tool.form.wants_context else None
+            output, artifact = encode_output(await tool.run(prepared.values.copy(), context))
+            return Answer(CALLS["function_call"].answer(call, output), failed=False, artifact=artifact)
+        except anyio.get_cancelled_exc_class():
+            await anyio.lowlevel.checkpoint_if_cancelled()  # raises again if it is the run that was cancelled
+            return _failed(call, "the tool was cancelled")
+        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its call's own
+            if tool.is_async:  # in a thread nobody presses Ctrl-C
+                _let_out(error)
+            if attempt > tool.retries or not _worth_another_try(error, tool):
+                text = as_text(error) if isinstance(error, ToolError) else _told(call, error)
+                return _failed(call, text)
+            logger.info("try %d of the tool %r failed: %s", attempt, call.get("name"), as_text(error))
+        await anyio.sleep(min(_FIRST_WAIT * 2.0 ** (attempt - 1), _LONGEST_WAIT))
+    raise AssertionError("unreachable")  # pragma: no cover - the count has no end
+
+
+async def _check_approval(tool: Tool[..., Any], values: dict[str, Any], caller: Caller) -> None:
+    """Raise ToolError where a call needs somebody's word and doesn't get it. Only True is a yes."""
+    arguments = {**tool.form.defaults, **values}
+    if not await _asked(tool, tool.approval, arguments):
+        return
+    if caller.approve is None:
+        raise ToolError("this call needs approval, and there is nobody to give it; it was not run")
+    if await _asked(tool, caller.approve, tool, arguments) is not True:
+        raise ToolError("this call was not approved; it was not run")
+
+
+async def _asked(tool: Tool[..., Any], question: Any, *arguments: Any) -> Any:
+    if isinstance(question, bool):
+        return question
+    try:
+        answer = question(*arguments)
+        return await answer if inspect.isawaitable(answer) else answer
+    except Exception as error:
+        logger.exception("whether the tool %r may run could not be asked", tool.given_name)
+        raise ToolError("whether this call is approved could not be found out; it was not run") from error
+
+
+def _worth_another_try(error: BaseException, tool: Tool[..., Any]) -> bool:
+    if isinstance(error, ToolRetry):
+        return True
+    words = isinstance(error, ToolError) and not isinstance(error, ToolTimeout)
+    return tool.effect != "unsafe" and isinstance(error, Exception) and not words
+
+
+def _let_out(error: BaseException) -> None:
+    """Raise what concerns the whole program: Ctrl-C, or that the coroutine is thrown away."""
+    if any(map(_comes_from_outside, _leaves(error))):
+        raise error
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _comes_from_outside(error: BaseException) -> bool:
+    """Tell whether it is the user's Ctrl-C, or the coroutine being thrown away: no code says ``raise`` for these.
+
+    Event loops' own signal handlers do say so, so their code doesn't count.
+    """
+    if not isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return False
+    last = error.__traceback__
+    assert last is not None  # it was caught
+    while last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    parts = code.co_filename.replace("\\", "/").split("/")
+    return code.co_code[last.tb_lasti] != _RAISE or bool(_EVENT_LOOPS.intersection(parts))
+
+
+def _failed(call: Mapping[str, Any], text: str) -> Answer:
+    output, artifact = encode_output(f"Error: {text}")
+    return Answer(CALLS["function_call"].answer(call, output), failed=True, artifact=artifact)
+
+
+def _told(call: Mapping[str, Any], error: BaseException) -> str:
+    logger.warning("the tool %r failed", call.get("name"), exc_info=error)
+    told = encode_output(error, _SHOWN_ERROR).value
+    return told if isinstance(told, str) else as_text(error)
 
 
 def _unknown(names: list[str], name: object) -> str:
@@ -78,8 +290,15 @@ def _unknown(names: list[str], name: object) -> str:
     return f"there is no tool named {name!r}; the tools are {names[:_SHOWN_NAMES]}"
 
 
+class _Job(NamedTuple):
+    run: Callable[[Any], Awaitable[None]]
+    argument: Any
+    lane: str | None
+    exclusive: bool
+
+
 class Crew:
-    """Runs jobs concurrently under a bound, started in the order in which they were added.
+    """Runs jobs, started in the order in which they were added as far as lanes allow.
 
     Args:
         group: The task group that owns the workers.
@@ -89,21 +308,78 @@ class Crew:
     def __init__(self, group: anyio.abc.TaskGroup, limit: int) -> None:
         self._group = group
         self._limit = limit
-        self._queue: deque[tuple[Callable[[Any], Awaitable[None]], Any]] = deque()
-        self._workers = 0
+        self._queue: deque[_Job] = deque()
+        self._lanes: dict[str, deque[_Job]] = {}
+        self._handed: deque[_Job] = deque()
+        self._workers = self._running = 0
+        self._alone = False
 
-    def add(self, job: Callable[[Any], Awaitable[None]], argument: Any) -> None:
-        """Queue ``job(argument)``; it starts as soon as a place is free."""
-        self._queue.append((job, argument))
+    def add(
+        self,
+        job: Callable[[Any], Awaitable[None]],
+        argument: Any,
+        lane: str | None = None,
+        *,
+        exclusive: bool = False,
+    ) -> None:
+        """Queue ``job(argument)``; it starts as soon as a place is free.
+
+        Args:
+            job: The job.
+            argument: What it gets.
+            lane: What it works on: of the jobs of one lane one runs at a time.
+            exclusive: Whether it runs with nothing beside it; what comes after it waits.
+        """
+        self._queue.append(_Job(job, argument, lane, exclusive))
         if self._workers < self._limit:
             self._workers += 1
             self._group.start_soon(self._work)
 
     async def _work(self) -> None:
         try:
-            while self._queue:
-                job, argument = self._queue.popleft()
-                await job(argument)
-                await anyio.lowlevel.checkpoint()  # a crew of tools that never wait must not starve the event loop
+            while (job := self._next()) is not None:
+                self._running += 1
+                self._alone = job.exclusive
+                try:
+                    await job.run(job.argument)
+                finally:
+                    self._running -= 1
+                    if job.lane is not None or job.exclusive:
+                        self._end(job)
+                try:  # a crew of tools that never wait must not starve the event loop
+                    await anyio.lowlevel.checkpoint()
+                except anyio.get_cancelled_exc_class():
+                    # The run's, and then it is raised again; or of a tool that cancelled its own task and then ended.
+                    await anyio.lowlevel.checkpoint_if_cancelled()
         finally:
             self._workers -= 1
+
+    def _next(self) -> _Job | None:
+        if self._handed:
+            return self._handed.popleft()
+        while self._queue:
+            job = self._queue[0]
+            if self._alone or (job.exclusive and self._running):
+                return None
+            self._queue.popleft()
+            if job.lane is None:
+                return job
+            if job.lane not in self._lanes:
+                self._lanes[job.lane] = deque()
+                return job
+            self._lanes[job.lane].append(job)
+        return None
+
+    def _end(self, job: _Job) -> None:
+        """Hand the lane on, and call back the workers that went while a job ran alone."""
+        if job.lane is not None:
+            waiting = self._lanes[job.lane]
+            if waiting:
+                self._handed.append(waiting.popleft())
+            else:
+                del self._lanes[job.lane]
+        if job.exclusive:
+            self._alone = False
+            for _ in range(min(len(self._queue) - 1, self._limit - self._workers)):
+                self._workers += 1
+                self._group.start_soon(self._work)

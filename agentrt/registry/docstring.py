@@ -26,7 +26,8 @@ def read_docstring(text: str | None) -> Docs:
     if not text:
         return Docs("", {})
     parsed = docstring_parser.parse(text)
-    params = {param.arg_name: _fold(param.description) for param in parsed.params if param.description}
+    # Google's and NumPy's guides write the stars of *args and **kwargs; a backslash keeps Sphinx from reading them.
+    params = {param.arg_name.lstrip("\\*"): _fold(param.description) for param in parsed.params if param.description}
     return Docs((parsed.description or "").strip(), params)
 
 

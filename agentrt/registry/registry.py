@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import anyio
+from typing_extensions import Unpack
 
 from agentrt.errors import UsageError
-from agentrt.registry.dispatch import MAX_PARALLEL, Crew, answer_call
-from agentrt.registry.tool import Strict, Tool
+from agentrt.registry.context import Context
+from agentrt.registry.dispatch import MAX_PARALLEL, Approver, Caller, Crew, Prepared, prepare_call, run_prepared
+from agentrt.registry.tool import Tool, ToolOptions
 from agentrt.wire.items import Item
+from agentrt.wire.json import as_str
 
 __all__ = ["Registry"]
 
@@ -30,7 +34,11 @@ class Registry:
 
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool[..., Any] | Registry] = ()) -> None:
         self.tools: dict[str, Tool[..., Any]] = {}
-        """The tools by name."""
+        """The tools by key: their name, after their namespace where they have one."""
+        self.namespaces: dict[str, str] = {}
+        """What the model reads about namespaces, by name; default the name itself."""
+        if isinstance(tools, str | Mapping | Tool) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"a Registry takes a list of tools, such as Registry([weather]), not {tools!r:.100}")
         for entry in tools:
             for item in entry if isinstance(entry, Registry) else (entry,):
                 self.add(item)
@@ -38,22 +46,15 @@ class Registry:
     def add(self, function: Callable[..., Any] | Tool[..., Any]) -> Tool[..., Any]:
         """Add a function or a tool and give the tool."""
         added = cast("Tool[..., Any]", function) if isinstance(function, Tool) else Tool(function)
-        if added.name in self.tools:
-            raise UsageError(f"there is a tool named {added.name!r} already; rename one with @tool(name=…)")
-        self.tools[added.name] = added
+        if added.key in self.tools:
+            raise UsageError(f"there is a tool named {added.key!r} already; rename one with @tool(name=…)")
+        self.tools[added.key] = added
         return added
 
     @overload
     def tool(self, function: Callable[P, R], /) -> Tool[P, R]: ...
     @overload
-    def tool(
-        self,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        strict: Strict = "auto",
-        timeout: float | None = None,
-    ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    def tool(self, **options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(self, *functions: Callable[..., Any], **options: Any) -> Any:
         """Decorate a function and add it in one go: ``@registry.tool`` or ``@registry.tool(name=…)``."""
 
@@ -62,12 +63,37 @@ class Registry:
 
         return add(*functions) if functions else add
 
-    def definitions(self) -> list[dict[str, Any]]:
-        """Give what goes into a request's ``tools``."""
-        return [tool.definition() for tool in self]
+    def definitions(self, context: Context[Any] | None = None) -> list[dict[str, Any]]:
+        """Give what goes into a request's ``tools``. Those of one namespace stand in it, where the first of them is.
+
+        Args:
+            context: What ``enabled=`` predicates are asked with; default one without deps.
+        """
+        context = context or Context()
+        listed: list[dict[str, Any]] = []
+        spaces: dict[str, list[dict[str, Any]]] = {}
+        for tool in self:
+            if not tool.is_enabled(context):
+                continue
+            if tool.namespace is None:
+                listed.append(tool.definition())
+                continue
+            if tool.namespace not in spaces:
+                members = spaces[tool.namespace] = []
+                told = self.namespaces.get(tool.namespace, tool.namespace)
+                listed.append({"type": "namespace", "name": tool.namespace, "description": told, "tools": members})
+            spaces[tool.namespace].append(tool.definition())
+        return listed
 
     async def dispatch(
-        self, items: Iterable[Item | Mapping[str, Any]], *, parallel: bool = True
+        self,
+        items: Iterable[Item | Mapping[str, Any]],
+        *,
+        deps: Any = None,
+        parallel: bool = True,
+        approve: Approver | None = None,
+        run_id: str | None = None,
+        artifacts: MutableMapping[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         """Run the calls among a reply's items and give one output item for each, in the order of the calls.
 
@@ -75,24 +101,54 @@ class Registry:
 
         Args:
             items: Items of a response; all but calls are passed over.
+            deps: What tools get as ``context.deps``.
             parallel: Run up to 64 calls at once, or one after another.
+            approve: Takes a tool and a call's arguments, defaults included, and says whether it may run: True, sync or
+                async. Without it a call that needs approval is answered so, and never run.
+            run_id: Part of the calls' idempotency keys; default a new one.
+            artifacts: Gets the whole text of outputs that were too long for the model, by call id.
         """
+        if approve is not None and not callable(approve):
+            raise UsageError("approve= takes a function of a tool and its arguments that says whether it may run")
         raws = [item.raw if isinstance(item, Item) else dict(item) for item in items]
-        calls: Sequence[dict[str, Any]] = [raw for raw in raws if raw.get("type") == "function_call"]
+        calls: list[dict[str, Any]] = []
+        reused: set[int] = set()
+        first: dict[str, dict[str, Any]] = {}
+        for raw in raws:
+            if raw.get("type") != "function_call":
+                continue
+            call_id = as_str(raw.get("call_id"))
+            twin = first.setdefault(call_id, raw) if call_id else raw
+            if twin is not raw and twin == raw:
+                continue  # of two identical calls with one id the second is dropped, a different one is refused
+            if twin is not raw:
+                reused.add(len(calls))
+            calls.append(raw)
         outputs: dict[int, dict[str, Any]] = {}
+        caller = Caller(deps, run_id or uuid.uuid4().hex, approve=approve)
 
-        async def run(index: int) -> None:
-            outputs[index] = (await answer_call(self.tools, calls[index])).item
+        async def run(prepared: Prepared) -> None:
+            answer = await run_prepared(prepared, caller)
+            outputs[prepared.position] = answer.item
+            if answer.artifact is not None and artifacts is not None:
+                artifacts[as_str(prepared.call.get("call_id"))] = answer.artifact
 
         async with anyio.create_task_group() as group:
             crew = Crew(group, MAX_PARALLEL if parallel else 1)
-            for index in range(len(calls)):
-                crew.add(run, index)
+            for index, call in enumerate(calls):
+                prepared = prepare_call(self.tools, call, index, caller)
+                if index in reused:
+                    told = f"the call_id {call['call_id']!r} was used by another call; use a new one"
+                    prepared = prepared._replace(tool=None, problem=told, lane=None, exclusive=False)
+                crew.add(run, prepared, prepared.lane, exclusive=prepared.exclusive)
         return [outputs[index] for index in range(len(calls))]
 
     def __getitem__(self, name: str) -> Tool[..., Any]:
-        """Give the tool of that name; raises KeyError when there is none."""
-        return self.tools[name]
+        """Give the tool of that key or Python name; raises KeyError when there is none."""
+        found = self.tools.get(name) or next((tool for tool in self if tool.given_name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is a tool of that name (or that very tool)."""

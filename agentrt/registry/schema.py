@@ -1,161 +1,138 @@
-"""A function's signature becomes a JSON schema, and a way to check arguments against it.
+"""Parameters become one JSON schema, as small as it can be: what the model reads.
 
-This is where a docstring and type hints turn into what the model reads. Each annotation is handed to pydantic once;
-the object around the parameters is composed here, because a pydantic model for each function costs ten times as much.
+Each annotation is handed to pydantic once; the object around the parameters is composed here, because a pydantic model
+for each function costs ten times as much.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import typing
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pydantic
-import typing_extensions
 
 from agentrt.errors import UsageError
-from agentrt.registry.docstring import Docs
-from agentrt.wire.json import is_dict, is_list
+from agentrt.registry.annotation import Typed, can_be_said, json_schemas, typed
+from agentrt.registry.signature import EMPTY, KWARGS, Param
+from agentrt.registry.tidy import Tidy
+from agentrt.registry.typeddicts import adopt
 
-__all__ = ["Param", "parameters_schema", "read_signature", "underlying"]
+__all__ = ["output_schema", "parameters_schema", "type_of"]
 
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-class Param(NamedTuple):
-    """One parameter of a tool.
-
-    Attributes:
-        name: Its name, in the signature and in the schema.
-        adapter: pydantic's validator and schema of its annotation.
-        required: Whether the model must give it.
-        default: What Python puts in when it is left out; shown to the model, never applied by agentrt.
-        nullable: Whether its type has None, so that a null means None rather than "left out".
-        positional: Whether Python takes it by position only.
-    """
-
-    name: str
-    adapter: pydantic.TypeAdapter[Any]
-    required: bool
-    default: Any
-    nullable: bool
-    positional: bool
+_PLAIN = (str, int, bool)
 
 
-def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give what holds a callable's annotations and docstring: itself, what a partial wraps, or its ``__call__``."""
-    while isinstance(function, functools.partial):
-        function = function.func  # pyright: ignore[reportUnknownMemberType]
-    return function if inspect.isroutine(function) else type(function).__call__  # pyright: ignore[reportUnknownArgumentType]
-
-
-def read_signature(function: Callable[..., Any], owner: str) -> list[Param]:
-    """Read the parameters of a function.
-
-    Args:
-        function: The function, its annotations as objects or as strings (PEP 563).
-        owner: How messages name the function.
+def type_of(param: Param, owner: str) -> Typed:
+    """Give what pydantic makes of a parameter's type.
 
     Raises:
-        UsageError: A parameter has no usable annotation; the message names it and says what to write.
+        UsageError: It makes nothing of it; the message names the parameter and says what to write.
     """
     try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{owner} has no signature that Python can read; wrap it in a function of your own") from error
-    hints = _hints(function, owner)
-    params: list[Param] = []
-    for name, parameter in signature.parameters.items():
-        if parameter.kind in _VARIADIC:
-            raise UsageError(f"{owner}: parameter {name!r} takes any number of values; list them as named parameters")
-        annotation = hints.get(name, Any)
-        required = parameter.default is inspect.Parameter.empty
         try:
-            adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
-        except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticSchemaGenerationError) as error:
-            raise UsageError(
-                f"{owner}: parameter {name!r} has the type {annotation!r}, which no JSON schema can say; use builtin "
-                f"types, dataclasses, TypedDicts, enums or pydantic models ({str(error).splitlines()[0]})"
-            ) from error
-        positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
-        params.append(Param(name, adapter, required, parameter.default, _accepts_none(adapter), positional))
-    return params
+            return typed(param.annotation)
+        except pydantic.errors.PydanticUserError as error:
+            if error.code != "typed-dict-version":
+                raise
+            adopt(param.annotation)
+            return typed(param.annotation)
+    except Exception as error:  # pydantic's own errors, and whatever a type's hook raises
+        raise _no_schema(param.name, param.annotation, owner, error) from error
 
 
-def _hints(function: Callable[..., Any], owner: str) -> dict[str, Any]:
-    try:
-        return typing_extensions.get_type_hints(underlying(function), include_extras=True)
-    except Exception as error:
-        raise UsageError(
-            f"{owner}: an annotation can't be resolved ({error}); move the type to the top level of its module"
-        ) from error
+def _no_schema(name: str, annotation: Any, owner: str, error: Exception) -> UsageError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". Set `arbitrary")[0]
+    return UsageError(
+        f"{owner}: parameter {name!r} has the type {annotation!r}, which no JSON schema can say; use builtin types, "
+        f"dataclasses, TypedDicts, enums or pydantic models ({reason})"
+    )
 
 
-def _accepts_none(adapter: pydantic.TypeAdapter[Any]) -> bool:
-    try:
-        adapter.validate_python(None)
-    except Exception:  # noqa: BLE001 - a validator of the user's own may expect anything but None
-        return False
-    return True
-
-
-def parameters_schema(params: list[Param], docs: Docs) -> dict[str, Any]:
+def parameters_schema(
+    params: Iterable[Param], types: Mapping[str, Typed], docs: Mapping[str, str], owner: str
+) -> dict[str, Any]:
     """Compose the schema of a function's parameters: an object, without titles, with what the docstring says.
 
     Args:
         params: The parameters, in order.
-        docs: The docstring; a ``Field(description=…)`` wins over it.
+        types: What pydantic makes of their types, by name.
+        docs: What the docstring says of them; a ``Field(description=…)`` wins over it.
+        owner: How messages name the function.
     """
-    mode: typing.Literal["validation"] = "validation"
-    keyed: list[tuple[str, typing.Literal["validation"], pydantic.TypeAdapter[Any]]] = [
-        (param.name, mode, param.adapter) for param in params
-    ]
-    try:
-        schemas, shared = pydantic.TypeAdapter.json_schemas(keyed) if keyed else ({}, {})
-    except pydantic.errors.PydanticInvalidForJsonSchema as error:
-        raise UsageError(f"a parameter has a type that no JSON schema can say: {str(error).splitlines()[0]}") from error
+    parts, shared = _schemas(params, types, owner)
+    tidy = Tidy(parts.values(), shared)
     properties: dict[str, Any] = {}
-    for param in params:
-        part = _untitled(schemas[param.name, "validation"])
-        if param.name in docs.params and "description" not in part:
-            part["description"] = docs.params[param.name]
-        if not param.required:
-            _show_default(part, param)
-        properties[param.name] = part
+    required: list[str] = []
     schema: dict[str, Any] = {"type": "object", "properties": properties}
-    required = [param.name for param in params if param.required]
+    more: Any = False
+    for param in params:
+        part = tidy.tidied(parts[param.name])
+        _describe(part, param, docs)
+        if param.kind is KWARGS:
+            more = part or True
+            continue
+        if param.required:
+            required.append(param.name)
+        elif param.default is not EMPTY:
+            _show_default(part, param.default, types[param.name])
+        properties[param.name] = part
     if required:
         schema["required"] = required
-    schema["additionalProperties"] = False
-    if "$defs" in shared:
-        schema["$defs"] = {name: _untitled(part) for name, part in shared["$defs"].items()}
-    return schema
+    schema["additionalProperties"] = more
+    return {**schema, "$defs": tidy.definitions} if tidy.definitions else schema
 
 
-def _show_default(part: dict[str, Any], param: Param) -> None:
+def _describe(part: dict[str, Any], param: Param, docs: Mapping[str, str]) -> None:
+    """Say what a parameter is for: ``Field(description=…)``, else ``Annotated[…, "text"]``, else the docstring.
+
+    What a class says of itself is less to the point than these.
+    """
+    metadata: Iterable[Any] = getattr(param.annotation, "__metadata__", ())
+    if any(getattr(entry, "description", None) for entry in metadata):
+        return
+    said = next((entry for entry in metadata if isinstance(entry, str)), None) or docs.get(param.name)
+    if said:
+        part["description"] = said
+
+
+def output_schema(annotation: Any) -> dict[str, Any] | None:
+    """Give the schema of what a tool returns; None where its annotation says nothing that a schema can say."""
+    if annotation in (None, type(None), Any):
+        return None
     try:
-        part["default"] = param.adapter.dump_python(param.default, mode="json", warnings=False)
-    except (ValueError, TypeError):  # a default with no JSON form is Python's own business
+        schema, shared = typed(annotation).schema
+    except Exception:  # noqa: BLE001 - what can't be said is left unsaid: no call needs it
+        return None
+    tidy = Tidy([schema], shared)
+    made = tidy.tidied(schema)
+    return {**made, "$defs": tidy.definitions} if tidy.definitions else made
+
+
+def _schemas(
+    params: Iterable[Param], types: Mapping[str, Typed], owner: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    parts: dict[str, dict[str, Any]] = {}
+    referring: dict[str, Typed] = {}
+    shared: dict[str, dict[str, Any]] = {}
+    for param in params:
+        try:
+            parts[param.name], definitions = types[param.name].schema
+        except Exception as error:
+            raise _no_schema(param.name, param.annotation, owner, error) from error
+        if definitions:
+            referring[param.name], shared = types[param.name], definitions
+    if len(referring) > 1:  # made together, so that two classes of one name are told apart
+        made, shared = json_schemas(referring)
+        parts.update(made)
+    return parts, shared
+
+
+def _show_default(part: dict[str, Any], default: Any, kind: Typed) -> None:
+    if default is None:
+        return
+    try:
+        part["default"] = default if type(default) in _PLAIN else kind.dumped(default)
+        if not can_be_said(part["default"]):
+            del part["default"]
+    except Exception:  # noqa: BLE001 - a default with no JSON form is Python's own business
         part.pop("default", None)
-
-
-_NAMED = ("properties", "$defs", "patternProperties", "dependentSchemas")
-
-
-def _untitled(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the titles that pydantic makes up: they cost tokens and say nothing. A property named "title" stays."""
-    result: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key == "title" and isinstance(value, str):
-            continue
-        if key in _NAMED and is_dict(value):
-            result[key] = {name: _untitled(part) for name, part in value.items()}
-        elif is_dict(value) and key not in ("default", "const"):
-            result[key] = _untitled(value)
-        elif is_list(value) and key not in ("enum", "required", "default", "examples", "const"):
-            result[key] = [_untitled(part) if is_dict(part) else part for part in value]
-        else:
-            result[key] = value
-    return result

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 
-__all__ = ["copied_context", "run_in_thread", "submit"]
+__all__ = ["asyncio_is_running", "call_soon", "copied_context", "run_in_thread", "submit"]
 
 T = TypeVar("T")
 Job = Callable[[], None]
@@ -77,6 +77,29 @@ def copied_context() -> contextvars.Context:
     return context
 
 
+def asyncio_is_running() -> bool:
+    """Tell whether the running event loop is asyncio's."""
+    asyncio: Any = sys.modules.get("asyncio")
+    try:
+        return asyncio is not None and asyncio.get_running_loop() is not None
+    except RuntimeError:
+        return False
+
+
+def call_soon(token: Any, function: Callable[[T], None], argument: T) -> None:
+    """Run a function on an event loop, from another thread and without waiting. After the loop's end it does nothing.
+
+    Args:
+        token: The event loop's, from ``anyio.lowlevel.current_token()``.
+        function: What to run there.
+        argument: What it gets.
+    """
+    native = token.native_token
+    soon: Callable[..., Any] = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+    with contextlib.suppress(Exception):  # RuntimeError, trio.RunFinishedError: nobody listens any more
+        soon(function, argument)
+
+
 async def run_in_thread(function: Callable[[], T]) -> T:
     """Run a sync function in a daemon thread, with the caller's context variables.
 
@@ -109,6 +132,8 @@ async def run_in_thread(function: Callable[[], T]) -> T:
 
     submit(job)
     await done.wait()
+    if failure and isinstance(failure[0], StopIteration):  # which would end this coroutine in a riddle
+        raise RuntimeError("the function let a StopIteration out: next() found nothing") from failure[0]
     if failure:
         raise failure[0]
     return outcome[0]

@@ -27,7 +27,7 @@ class CallKind(NamedTuple):
     output_type: str
     key: str
 
-    def answer(self, call: Mapping[str, Any], output: str) -> dict[str, Any]:
+    def answer(self, call: Mapping[str, Any], output: str | list[dict[str, Any]]) -> dict[str, Any]:
         """Make the item that answers ``call``. A ``caller`` is copied, as programmatic tool calling demands."""
         item = {"type": self.output_type, self.key: as_str(call.get(self.key)), "output": output}
         if call.get("caller") is not None:

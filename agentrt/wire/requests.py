@@ -23,6 +23,7 @@ __all__ = [
     "check_request",
     "encode_request",
     "may_act",
+    "model_names",
     "no_such",
     "written_out",
 ]
@@ -248,11 +249,12 @@ def encode_request(params: Mapping[str, Any]) -> bytes:
         UsageError: A parameter is not a JSON value.
     """
     more: Mapping[str, Any] = params.get("extra_body") or {}
-    written: list[bytes] = []
     try:
-        for name, value in {**params, **more}.items():
-            if name in more or (value is not None and name not in _NOT_IN_BODY):
-                written.append(dump(name) + b":" + _encode(value))
+        written = [
+            dump(name) + b":" + _encode(value)
+            for name, value in {**params, **more}.items()
+            if name in more or (value is not None and name not in _NOT_IN_BODY)
+        ]
         return b"{" + b",".join(written) + b"}"
     except ValueError as error:
         raise UsageError(f"a parameter of the request can't be written as JSON: {error}") from error
@@ -315,3 +317,16 @@ def may_act(tool: Any) -> bool:
     """
     definition = as_dict(tool)
     return definition.get("type") == "mcp" and as_dict(definition.get("allowed_tools")).get("read_only") is not True
+
+
+def model_names(models: Any) -> list[str]:
+    """Give the names of the models that are to be asked; raises UsageError for what names none."""
+    if not isinstance(models, list | tuple):
+        models = [models]
+    names: list[Any] = list(models)  # pyright: ignore[reportUnknownArgumentType]
+    if not names:
+        raise UsageError("model=[] names no model; name at least one")
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"model must be a name or a list of names, but has {name!r:.100}")
+    return names

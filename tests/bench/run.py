@@ -23,7 +23,7 @@ from scenarios import SCENARIOS, Reading, Row, Scenario, rows, small
 
 HERE = Path(__file__).parent
 RAW = HERE / "raw.py"
-PEERS = sorted(path.stem for path in (HERE / "peers").glob("*.py"))
+PEERS = sorted(path.stem for path in (HERE / "peers").glob("*.py") if not path.stem.startswith("types_"))
 GROUPS = ["turn", "delta", "concurrent", "growth"]
 MOST_PAIRS = 50
 READING_SECONDS = 300

@@ -260,7 +260,7 @@ async def test_arguments_against_the_schema_are_answered_not_run(client, weather
 
     result = await Agent("m", tools=[weather], client=client, **EXACT).run(ask(wrongly))  # i
     (output,) = outputs(result)
-    assert "`city`: input should be a valid string, got " in output
+    assert "`city` must be a string, but is " in output
     assert "`unit` is not an argument of this tool" in output
     assert (result.status, ran) == ("completed", [])
 

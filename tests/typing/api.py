@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from agentrt import Agent, Client, Registry, Response, Result, Tool, tool
-from agentrt.events import TextDelta, ToolFinished, ToolStarted, TurnRestarted, TurnStarted
+from agentrt import Agent, Client, Context, Registry, Response, Result, Tool, tool
+from agentrt.events import TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
 
 registry = Registry()
 
@@ -35,6 +35,11 @@ class Shop:
     def price(self, item: str) -> float:
         return len(item)
 
+    @tool(effect="pure", retries=2)
+    async def stock(self, ctx: Context[dict[str, int]], item: str) -> int:
+        assert_type(ctx.deps, dict[str, int])
+        return ctx.deps[item]
+
 
 async def signatures() -> None:
     assert_type(add(1, b=2), int)
@@ -44,7 +49,11 @@ async def signatures() -> None:
     add("1")  # pyright: ignore[reportArgumentType]
     add(c=1)  # pyright: ignore[reportCallIssue]
     await shout(text=3)  # pyright: ignore[reportArgumentType]
-    Shop().price("tea")
+    assert_type(Shop().price("tea"), float)
+    Shop().price(3)  # pyright: ignore[reportArgumentType]
+    assert_type(await Shop().stock(Context({"tea": 1}), "tea"), int)
+    tool(effect="good")  # pyright: ignore[reportArgumentType]
+    tool(colour=1)  # pyright: ignore[reportCallIssue]
 
 
 async def runs(client: Client) -> None:
@@ -61,6 +70,6 @@ async def runs(client: Client) -> None:
             elif event.type == "tool.finished":
                 assert_type(event, ToolFinished)
             else:
-                assert_type(event, TurnStarted | TurnRestarted | ToolStarted)
+                assert_type(event, TurnStarted | TurnRestarted | ToolStarted | ToolProgress)
     for entry in registry:
         assert isinstance(entry, Tool)

@@ -28,7 +28,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 
 
-@tool
+@tool(effect="pure")
 def calculator(expression: Annotated[str, Field(pattern=r"^[0-9+*/%(). -]+$")]) -> int | float:
     """Work out an arithmetic expression.
 

@@ -12,7 +12,7 @@ __all__ = ["count_lines"]
 _CHUNK = 1024 * 1024
 
 
-@tool
+@tool(effect="pure")
 def count_lines(path: str) -> int:
     """Count the lines of a file in the current folder.
 

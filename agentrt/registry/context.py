@@ -1,0 +1,103 @@
+"""`Context`: what a tool may know of the run that calls it. The model never sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, cast
+
+from typing_extensions import TypeVar
+
+from agentrt.errors import ToolError
+from agentrt.wire.responses import Usage
+
+__all__ = ["Context", "call_key"]
+
+Deps = TypeVar("Deps", default=Any)
+
+
+class Context(Generic[Deps]):
+    """What a tool gets that asks for it: a parameter annotated ``Context`` or ``Context[MyDeps]``, at any place.
+
+    In a unit test, make one yourself: ``await weather("Paris", Context(deps=fake))``.
+
+    Args:
+        deps: What the caller of the run passed as ``deps=``.
+        call_id: The call's id, as the model's reply has it.
+        key: An idempotency key: the same for this call over retries and resumes, and for no other call.
+        run_id: The run's id.
+        attempt: Which try of this call it is, from 1.
+        timeout: Seconds that this try may take; None for no bound.
+        usage: Tokens that the run has used so far.
+        report: Takes what `progress` tells, and what a generator gives: fraction, message, piece; default nobody.
+    """
+
+    def __init__(
+        self,
+        deps: Deps = cast("Any", None),  # noqa: B008 - no call at all for those who run it
+        *,
+        call_id: str = "",
+        key: str = "",
+        run_id: str = "",
+        attempt: int = 1,
+        timeout: float | None = None,
+        usage: Usage | None = None,
+        report: Callable[[float | None, str, Any], None] | None = None,
+    ) -> None:
+        self.deps = deps
+        self.call_id = call_id
+        self.key = key
+        self.run_id = run_id
+        self.attempt = attempt
+        self.usage = usage or Usage()
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        """When this try must be over, on `time.monotonic`; None for no bound."""
+        self._report = report
+        self._cancelled = threading.Event()
+
+    def progress(self, fraction: float | None = None, message: str = "") -> None:
+        """Tell how far the work is, as an event of the run. May be called from any thread, and never waits.
+
+        Args:
+            fraction: From 0 to 1, beyond it is cut; None where that isn't known.
+            message: A few words for whoever watches.
+        """
+        if self._report is not None:
+            self._report(None if fraction is None else min(1.0, max(0.0, float(fraction))), message, None)
+
+    def give(self, piece: Any) -> None:
+        """Tell of a part of the output that is there already; agentrt does that for generators."""
+        if self._report is not None:
+            self._report(None, "", piece)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the result any more. A sync tool that works long looks at it now and then."""
+        return self._cancelled.is_set()
+
+    def check(self) -> None:
+        """End the tool here if nobody waits for it any more: raises ToolError then."""
+        if self.cancelled:
+            raise ToolError("the call was cancelled")
+
+    def cancel(self) -> None:
+        """Set `cancelled`; agentrt does that when the call's time is up, or the run ends."""
+        self._cancelled.set()
+
+    def __repr__(self) -> str:
+        """Show which call it is; deps may hold secrets."""
+        return f"Context(call_id={self.call_id!r}, run_id={self.run_id!r}, attempt={self.attempt})"
+
+
+def call_key(run_id: str, turn: int, position: int, tool: str) -> str:
+    """Make the idempotency key of a call.
+
+    Args:
+        run_id: The run's id.
+        turn: The turn that the call came in.
+        position: Its position in the reply's output.
+        tool: The tool's key: its name, with its namespace.
+    """
+    return hashlib.sha256(f"{run_id}\x1f{turn}\x1f{position}\x1f{tool}".encode()).hexdigest()
