@@ -120,10 +120,10 @@ class _Decoder:
         """Give a tuple's items in order where they came as an object."""
         parts = as_list(schema["prefixItems"])
         names = [f"{ITEM}{index}" for index in range(len(parts))]
-        if not self._encoded or not is_dict(value) or not value.keys() <= set(names):
+        least = schema.get("minItems", 0)
+        if not self._encoded or not is_dict(value) or not value or not set(names[:least]) <= value.keys() <= set(names):
             return value
         items = [value.get(name) for name in names]
-        least = schema.get("minItems", 0)
         while len(items) > least and items[-1] is None and not allows_null(parts[len(items) - 1], self._defs):
             items.pop()  # left out at the end
         return items
@@ -170,9 +170,12 @@ class _Decoder:
         )
 
     def _looks_like_tuple(self, value: Any, schema: Schema, form: Form) -> bool:
-        if (form == "strict" and not is_dict(value)) or (form == "natural" and not is_list(value)):
+        parts = as_list(schema["prefixItems"])
+        if (form == "strict" and not (is_dict(value) and len(value) == len(parts))) or (
+            form == "natural" and not is_list(value)
+        ):
             return False
-        items, parts = self._items(value, schema), as_list(schema["prefixItems"])
+        items = self._items(value, schema)
         return (
             is_list(items)
             and schema.get("minItems", 0) <= len(items) <= len(parts)

@@ -356,6 +356,19 @@ def test_names_of_whoever_calls_are_not_those_around():
 # --- strict and natural
 
 
+def test_an_empty_mapping_is_no_tuple():
+    def work(x: tuple[int | None, int | None] | dict[str, int], y: Settled = Settled()) -> None: ...  # noqa: B008
+
+    read = Tool(work, strict=True).form.read
+    assert read('{"x": {}, "y": null}') == read('{"x": []}') == {"x": {}}
+    assert read('{"x": {"item_0": 1, "item_1": null}, "y": {"item_0": 5}}') == {"x": (1, None), "y": Settled(5)}
+
+
+class Settled(NamedTuple):
+    a: int = 1
+    b: int = 2
+
+
 class WithB(pydantic.BaseModel):
     a: int
     b: int = 1
