@@ -32,6 +32,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 ProviderOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(sorted(known_providers()))}.")]
 ModelOption = Annotated[str | None, typer.Option(help="The model's name; default AGENTRT_MODEL, else the provider's.")]
+SpecArgument = Annotated[
+    str, typer.Argument(help="module, module:name or file.py: tools, or functions that could be some.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead.")]
 
 
@@ -101,9 +104,7 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
 @app.command()
 def tools(
-    spec: Annotated[
-        str, typer.Argument(help="module, module:name or file.py: tools, or functions that could be some.")
-    ],
+    spec: SpecArgument,
     json: JsonOption = False,
 ) -> None:
     """Print the definitions that a model would see."""
@@ -121,9 +122,7 @@ def tools(
 
 @app.command()
 def doctor(
-    spec: Annotated[
-        str, typer.Argument(help="module, module:name or file.py: tools, or functions that could be some.")
-    ],
+    spec: SpecArgument,
     json: JsonOption = False,
 ) -> None:
     """Look at tools: what a model can't know from them, what will not work, what they cost in tokens."""

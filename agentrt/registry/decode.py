@@ -18,6 +18,7 @@ from agentrt.registry.shapes import (
     is_of_type,
     is_tuple,
     key_schema,
+    listed_values,
     optional_names,
     resolved,
     value_schema,
@@ -198,5 +199,5 @@ class _Decoder:
 
 
 def _is_one_of(value: Any, schema: Schema) -> bool:
-    values = [*as_list(schema.get("enum")), *([schema["const"]] if "const" in schema else [])]
+    values = listed_values(schema)
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in values)

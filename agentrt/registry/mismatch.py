@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentrt.registry.explain import shown
-from agentrt.registry.shapes import branches_of, is_of_type, resolved
+from agentrt.registry.shapes import branches_of, is_of_type, listed_values, resolved
 from agentrt.wire.json import as_dict, as_list, is_dict, is_list
 
 __all__ = ["mismatches"]
@@ -35,7 +35,7 @@ def _found(value: Any, schema: Mapping[str, Any], defs: Mapping[str, Any], path:
     if branches:
         yield from _of_union(value, branches, defs, path)
         return
-    values = [*as_list(schema.get("enum")), *([schema["const"]] if "const" in schema else [])]
+    values = listed_values(schema)
     if values and value not in values:
         yield f"`{path}` must be one of {', '.join(map(shown, values[:_MOST]))}, but is {shown(value)}"
         return
@@ -64,4 +64,4 @@ def _of_union(value: Any, branches: list[dict[str, Any]], defs: Mapping[str, Any
     wrong = [list(_found(value, branch, defs, path)) for branch in branches]
     if all(wrong):
         near = [found for found in wrong if not any(text.startswith(f"`{path}` must be") for text in found)]
-        yield from min(near or [[" or ".join([wrong[0][0]])]], key=len)
+        yield from min(near or [wrong[0][:1]], key=len)

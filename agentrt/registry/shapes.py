@@ -19,6 +19,7 @@ __all__ = [
     "is_open",
     "is_tuple",
     "key_schema",
+    "listed_values",
     "optional_names",
     "resolved",
     "told_apart",
@@ -58,6 +59,11 @@ def is_mapping(schema: Schema) -> bool:
         and "properties" not in schema
         and (is_dict(schema.get("additionalProperties")) or "patternProperties" in schema)
     )
+
+
+def listed_values(schema: Schema) -> list[Any]:
+    """Give the values that it lists by ``enum`` and ``const``; none, where it lists none."""
+    return [*as_list(schema.get("enum")), *([schema["const"]] if "const" in schema else [])]
 
 
 def key_schema(mapping: Schema) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _kinds(schema: Schema, defs: Schema, seen: frozenset[str]) -> frozenset[str]
     branches = branches_of(schema)
     if branches:
         return frozenset(kind for branch in branches for kind in _kinds(branch, defs, seen))
-    values = [*as_list(schema.get("enum")), *([schema["const"]] if "const" in schema else [])]
+    values = listed_values(schema)
     if values:
         return frozenset(map(_kind, values))
     if is_mapping(schema):
@@ -189,9 +195,7 @@ def _names(schema: Schema) -> frozenset[str]:
 def _differ(one: Schema, other: Schema, name: str) -> bool:
     """Tell whether two objects have different constants under a name: a discriminator."""
     tags = [as_dict(as_dict(schema.get("properties")).get(name)) for schema in (one, other)]
-    values = [
-        {repr(v) for v in [*as_list(tag.get("enum")), *([tag["const"]] if "const" in tag else [])]} for tag in tags
-    ]
+    values = [{repr(v) for v in listed_values(tag)} for tag in tags]
     return all(values) and not values[0] & values[1]
 
 

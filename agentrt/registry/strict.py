@@ -20,6 +20,7 @@ from agentrt.registry.shapes import (
     is_open,
     is_tuple,
     key_schema,
+    listed_values,
     resolved,
     told_apart,
     value_schema,
@@ -278,7 +279,7 @@ class _Size:
             self.chars += len(name)
 
     def add_values(self, schema: Mapping[str, Any]) -> None:
-        values = [*as_list(schema.get("enum")), *([schema["const"]] if "const" in schema else [])]
+        values = listed_values(schema)
         size = sum(len(value) for value in values if isinstance(value, str))
         self.values += len(values)
         self.chars += size
