@@ -1,57 +1,182 @@
-"""What a run tells while it goes on: one ordered stream of typed events.
+"""What a run tells while it goes on: one ordered stream of typed events, for ``stream()`` and for observers.
 
-Each event has a ``type`` for matching, and the ``thread`` that it belongs to.
+Each event has a ``type`` for matching, and tells where it belongs: the run, the agent, the thread, the turn, and, in
+the thread of a sub-agent, the call that it answers.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
 
-from agentrt.core.state import MAIN
+from agentrt.core.pending import Pending
+from agentrt.core.state import Status
+from agentrt.wire.responses import Usage
 
-__all__ = ["RunEvent", "TextDelta", "ToolFinished", "ToolProgress", "ToolStarted", "TurnRestarted", "TurnStarted"]
+__all__ = [
+    "AgentChanged",
+    "DecisionNeeded",
+    "LimitReached",
+    "Noted",
+    "ReasoningDelta",
+    "RunEvent",
+    "RunFinished",
+    "RunStarted",
+    "TextDelta",
+    "ToolFinished",
+    "ToolProgress",
+    "ToolStarted",
+    "TurnRestarted",
+    "TurnStarted",
+    "UsageReported",
+    "Where",
+]
 
 
-class TurnStarted(NamedTuple):
-    """A request goes out.
+class Where(NamedTuple):
+    """Where an event belongs.
 
     Attributes:
-        turn: Its number, from 1.
-        last: Whether it must be answered without calls, as a limit is reached.
+        run_id: The run's id.
+        agent: The name of the agent at work.
+        thread: The thread: ``main``, or a sub-agent's.
+        turn: The thread's turn, from 1; 0 before the first.
+        parent: The ``call_id`` of the call that the thread answers; None in the main thread.
     """
 
+    run_id: str
+    agent: str
+    thread: str
     turn: int
+    parent: str | None = None
+
+
+@dataclass(slots=True)
+class _Event:
+    where: Where
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.where.run_id
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent at work."""
+        return self.where.agent
+
+    @property
+    def thread(self) -> str:
+        """The thread: ``main``, or a sub-agent's."""
+        return self.where.thread
+
+    @property
+    def turn(self) -> int:
+        """The thread's turn, from 1; 0 before the first."""
+        return self.where.turn
+
+    @property
+    def parent(self) -> str | None:
+        """The ``call_id`` of the call that the thread answers; None in the main thread."""
+        return self.where.parent
+
+
+@dataclass(slots=True)
+class RunStarted(_Event):
+    """The run begins, or goes on after it was put away.
+
+    Args:
+        where: Where it belongs.
+        resumed: Whether it goes on.
+    """
+
+    resumed: bool = False
+    type: ClassVar[Literal["run.started"]] = "run.started"
+
+
+@dataclass(slots=True)
+class TurnStarted(_Event):
+    """A request goes out.
+
+    Args:
+        where: Where it belongs.
+        last: Whether it must be answered without calls, as a limit is reached.
+        model: The model that is asked.
+    """
+
     last: bool
-    thread: str = MAIN
-    type: Literal["turn.started"] = "turn.started"
+    model: str = ""
+    type: ClassVar[Literal["turn.started"]] = "turn.started"
 
 
-class TurnRestarted(NamedTuple):
+@dataclass(slots=True)
+class TurnRestarted(_Event):
     """The reply broke off and is asked for again: what this turn has said so far counts no more.
 
-    Attributes:
-        turn: Its number, from 1.
+    Args:
+        where: Where it belongs.
         reason: What broke it.
     """
 
-    turn: int
     reason: str
-    thread: str = MAIN
-    type: Literal["turn.restarted"] = "turn.restarted"
+    type: ClassVar[Literal["turn.restarted"]] = "turn.restarted"
 
 
-class TextDelta(NamedTuple):
-    """The model wrote a piece of text."""
+@dataclass(slots=True)
+class TextDelta(_Event):
+    """The model wrote a piece of text.
+
+    Args:
+        where: Where it belongs.
+        delta: The piece.
+    """
 
     delta: str
-    thread: str = MAIN
-    type: Literal["text.delta"] = "text.delta"
+    type: ClassVar[Literal["text.delta"]] = "text.delta"
 
 
-class ToolStarted(NamedTuple):
+@dataclass(slots=True)
+class ReasoningDelta(_Event):
+    """The model wrote a piece of its reasoning, or of the summary of it.
+
+    Args:
+        where: Where it belongs.
+        delta: The piece.
+    """
+
+    delta: str
+    type: ClassVar[Literal["reasoning.delta"]] = "reasoning.delta"
+
+
+@dataclass(slots=True)
+class UsageReported(_Event):
+    """The reply of a turn has come whole.
+
+    Args:
+        where: Where it belongs.
+        usage: Tokens of this turn.
+        total: Tokens of the run so far.
+        cost: US dollars of this turn; None where the price isn't known.
+        model: The model that answered.
+        response_id: The server's id of the response.
+        status: The response's status.
+    """
+
+    usage: Usage
+    total: Usage
+    cost: float | None = None
+    model: str | None = None
+    response_id: str | None = None
+    status: str = "completed"
+    type: ClassVar[Literal["usage"]] = "usage"
+
+
+@dataclass(slots=True)
+class ToolStarted(_Event):
     """A call is about to run, here or on the server.
 
-    Attributes:
+    Args:
+        where: Where it belongs.
         call_id: The call's id; of a hosted call the item's.
         name: The tool's name; of a hosted call its type, such as ``web_search``.
         arguments: The arguments as the model wrote them; of a hosted call what is known when it begins.
@@ -61,15 +186,16 @@ class ToolStarted(NamedTuple):
     call_id: str
     name: str
     arguments: str
-    thread: str = MAIN
     hosted: bool = False
-    type: Literal["tool.started"] = "tool.started"
+    type: ClassVar[Literal["tool.started"]] = "tool.started"
 
 
-class ToolProgress(NamedTuple):
+@dataclass(slots=True)
+class ToolProgress(_Event):
     """A running tool tells how far it is, or gives a part of its output.
 
-    Attributes:
+    Args:
+        where: Where it belongs.
         call_id: The call's id.
         name: The tool's name.
         fraction: From 0 to 1; None where that isn't known.
@@ -82,14 +208,15 @@ class ToolProgress(NamedTuple):
     fraction: float | None
     message: str
     output: str = ""
-    thread: str = MAIN
-    type: Literal["tool.progress"] = "tool.progress"
+    type: ClassVar[Literal["tool.progress"]] = "tool.progress"
 
 
-class ToolFinished(NamedTuple):
+@dataclass(slots=True)
+class ToolFinished(_Event):
     """A call has its output.
 
-    Attributes:
+    Args:
+        where: Where it belongs.
         call_id: The call's id; of a hosted call the item's.
         name: The tool's name; of a hosted call its type, such as ``web_search``.
         output: What the model gets to read; of a hosted call what of it was sent along.
@@ -104,10 +231,93 @@ class ToolFinished(NamedTuple):
     output: str
     failed: bool
     seconds: float
-    thread: str = MAIN
     hosted: bool = False
     artifact: str | None = None
-    type: Literal["tool.finished"] = "tool.finished"
+    type: ClassVar[Literal["tool.finished"]] = "tool.finished"
 
 
-RunEvent = TurnStarted | TurnRestarted | TextDelta | ToolStarted | ToolProgress | ToolFinished
+@dataclass(slots=True)
+class DecisionNeeded(_Event):
+    """A call waits for somebody's word.
+
+    Args:
+        where: Where it belongs.
+        pending: What is asked.
+    """
+
+    pending: Pending
+    type: ClassVar[Literal["pending"]] = "pending"
+
+
+@dataclass(slots=True)
+class LimitReached(_Event):
+    """A limit refused a call, or makes the turn that begins the last one, or cuts the run.
+
+    Args:
+        where: Where it belongs.
+        limit: The limit's name, such as ``max_tool_calls``.
+    """
+
+    limit: str
+    type: ClassVar[Literal["limit"]] = "limit"
+
+
+@dataclass(slots=True)
+class AgentChanged(_Event):
+    """The thread was handed to another agent; ``agent`` is the new one.
+
+    Args:
+        where: Where it belongs.
+        before: The name of the agent that handed it over.
+    """
+
+    before: str
+    type: ClassVar[Literal["agent.changed"]] = "agent.changed"
+
+
+@dataclass(slots=True)
+class Noted(_Event):
+    """Something was changed that the user should know: a broken history was mended, reasoning was left out.
+
+    Args:
+        where: Where it belongs.
+        note: What, in a sentence.
+    """
+
+    note: str
+    type: ClassVar[Literal["note"]] = "note"
+
+
+@dataclass(slots=True)
+class RunFinished(_Event):
+    """The run is over, or waits for a decision.
+
+    Args:
+        where: Where it belongs.
+        status: How; the result has the rest. None where an error ended it.
+        stopped_by: The limit that refused a call or cut it.
+        error: What ended it, in words.
+    """
+
+    status: Status | None
+    stopped_by: str | None = None
+    error: str | None = None
+    type: ClassVar[Literal["run.finished"]] = "run.finished"
+
+
+RunEvent = (
+    RunStarted
+    | TurnStarted
+    | TurnRestarted
+    | TextDelta
+    | ReasoningDelta
+    | UsageReported
+    | ToolStarted
+    | ToolProgress
+    | ToolFinished
+    | DecisionNeeded
+    | LimitReached
+    | AgentChanged
+    | Noted
+    | RunFinished
+)
