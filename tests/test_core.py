@@ -7,9 +7,10 @@ import pytest
 
 from agentrt import Limits, Result, RunState, UsageError
 from agentrt.core.history import next_request, unanswerable
-from agentrt.core.loop import (
-    LEGAL,
+from agentrt.core.loop import LEGAL, step
+from agentrt.core.protocol import (
     CallModel,
+    ConversationMade,
     Finish,
     ModelFailed,
     ModelReplied,
@@ -17,7 +18,6 @@ from agentrt.core.loop import (
     Start,
     Stop,
     ToolReturned,
-    step,
 )
 from agentrt.core.state import MAIN, Meter, Thread, evolve
 from agentrt.wire.compose import message_item
@@ -108,7 +108,10 @@ def test_every_illegal_event_raises_and_changes_nothing():
     states = {"new": fresh(), "model": asked, "tools": tools, "done": done}
     for (phase, state), (kind, event) in itertools.product(states.items(), events.items()):
         before = state.to_json()
-        if (phase, kind) in LEGAL:
+        if (phase, kind) == ("model", ToolReturned):
+            with pytest.raises(UsageError, match="call 0 of turn 1 is not open"):
+                step(state, event)
+        elif (phase, kind) in LEGAL:
             step(state, event)
         else:
             with pytest.raises(UsageError, match=f"{kind.__name__} can't happen in phase '{phase}'"):
@@ -441,7 +444,8 @@ def test_an_anchor_moves_with_each_reply():
     thread = state.threads[MAIN]
     assert (thread.anchor, thread.known) == ("resp_1", 2)
     assert request(items=thread.items, anchor="resp_1", known=2, history="response")["input"] == []
-    state, _ = step(fresh(history="conversation"), Start("conv_1"))
+    state, _ = step(fresh(history="conversation"), Start())
+    state, _ = step(state, ConversationMade(1, "conv_1"))
     state, _ = step(state, reply_to(1, call(1), id="resp_1"))
     assert state.threads[MAIN].anchor == "conv_1"
     assert request(history="conversation", anchor="conv_1")["conversation"] == "conv_1"

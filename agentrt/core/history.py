@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentrt.wire.items import CALLS, CLIENT_CALLS, Item, item_view
+from agentrt.wire.items import CALLS, CLIENT_CALLS, Item, Message, item_view
 from agentrt.wire.json import as_str, dump, is_dict, parse
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ __all__ = [
     "Reply",
     "answer_all",
     "failure",
+    "final_text",
     "has_broken_arguments",
     "next_request",
     "read_reply",
+    "same_call",
     "unanswerable",
     "with_valid_arguments",
     "without_reasoning",
@@ -32,6 +34,8 @@ ADDED = ("store", "include", "parallel_tool_calls", "max_tool_calls")
 ENCRYPTED = "reasoning.encrypted_content"
 """The ``include`` value without which reasoning can't be replayed."""
 
+_OUTPUTS = frozenset(kind.output_type for kind in CALLS.values())
+_OURS = ("user", "system", "developer")
 _LINKED = ("function_call", "custom_tool_call", "message")
 _FREE_CHOICES = ("auto", "none")
 
@@ -57,20 +61,22 @@ def read_reply(items: Sequence[Item]) -> Reply:
     for index, item in enumerate(items):
         kind = CALLS.get(item.type)
         if kind is not None:
-            key = as_str(item.raw.get(kind.key))
+            key = as_str(item.raw.get(kind.call_key))
             twin = first.setdefault(key, item)
-            if twin is not item and _same(twin, item):
+            if twin is not item and same_call(twin, item):
                 continue
             reply.calls[index] = item
             if twin is not item:
-                reply.refused[index] = failure(item, f"the {kind.key} {key!r} was used by another call; use a new one")
+                told = f"the {kind.call_key} {key!r} was used by another call; use a new one"
+                reply.refused[index] = failure(item, told)
             elif item.status == "incomplete":
                 reply.refused[index] = failure(item, "the call came incomplete, so it was not run")
         reply.kept.append(item)
     return reply
 
 
-def _same(one: Item, other: Item) -> bool:
+def same_call(one: Item, other: Item) -> bool:
+    """Tell whether two items are the same call, whatever their ids and status say."""
     ignored = ("id", "status")
     return {k: v for k, v in one.raw.items() if k not in ignored} == {
         k: v for k, v in other.raw.items() if k not in ignored
@@ -90,22 +96,26 @@ def unanswerable(items: Sequence[Item]) -> str | None:
 
 def failure(call: Item, text: str) -> Item:
     """Make the output item that tells the model why a call was not run."""
-    return Item(CALLS[call.type].answer(call.raw, f"Error: {text}"))
+    return Item(CALLS[call.type].refusal(call.raw, text))
 
 
-def answer_all(
-    items: Iterable[Item], calls: Mapping[int, Item], outputs: Mapping[int, Item], otherwise: str
-) -> tuple[Item, ...]:
-    """Append one output for each call, in the order of the calls.
+def answer_all(items: Iterable[Item], calls: Mapping[int, Item], outputs: Mapping[int, Item]) -> tuple[Item, ...]:
+    """Append one output for each call, in the order of the calls."""
+    return (*items, *(outputs[index] for index in calls))
 
-    Args:
-        items: The history so far.
-        calls: The calls, by position.
-        outputs: The outputs that have come, by position.
-        otherwise: What calls without one are told.
-    """
-    answers = (outputs[index] if index in outputs else failure(call, otherwise) for index, call in calls.items())
-    return (*items, *answers)
+
+def final_text(items: Sequence[Item]) -> str:
+    """Give the model's answer: its text after the last call and after what it was last told. Empty without one."""
+    text: list[str] = []
+    for item in reversed(items):
+        if item.type in CALLS or item.type in _OUTPUTS:
+            break
+        if isinstance(item, Message):
+            if item.role in _OURS:
+                break
+            if item.phase != "commentary":
+                text.insert(0, item.text)
+    return "".join(text)
 
 
 def without_reasoning(items: Iterable[Item]) -> tuple[Item, ...]:

@@ -1,120 +1,57 @@
 """What happens next: the one place where a run's state changes.
 
 `step` is pure: no I/O, no clock, no randomness, no user code. A driver performs the effects that it returns and feeds
-back what happened as events. The table `LEGAL` is the whole of what may happen when; anything else raises and changes
-nothing.
+back what happened as events. The table `LEGAL` at the end is the whole of what may happen when; anything else raises
+and changes nothing. Events and effects are in ``protocol.py``, what interrupts a run in ``interrupts.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from agentrt.core.history import answer_all, failure, read_reply, with_valid_arguments, without_reasoning
-from agentrt.core.limits import Limits
-from agentrt.core.state import MAIN, Phase, RunState, Status, Thread, evolve
+from agentrt.core import interrupts
+from agentrt.core.history import answer_all, failure, final_text, read_reply, same_call
+from agentrt.core.protocol import (
+    Ask,
+    CallModel,
+    CallSeen,
+    ConversationMade,
+    Decided,
+    Effect,
+    Event,
+    Finish,
+    ModelFailed,
+    ModelReplied,
+    Resume,
+    RunTool,
+    Start,
+    Step,
+    Stop,
+    ToolReturned,
+    Withdrawn,
+)
+from agentrt.core.roles import OWN, own_roles, taken
+from agentrt.core.state import Meter, Phase, RunState, Status, Thread, Verdict, evolve
 from agentrt.errors import UsageError
-from agentrt.wire.items import HOSTED_CALLS, Item
-from agentrt.wire.responses import Response
+from agentrt.wire.items import HOSTED_CALLS, Item, item_view
+from agentrt.wire.json import as_str
 
-__all__ = [
-    "LEGAL",
-    "CallModel",
-    "Effect",
-    "Event",
-    "Finish",
-    "ModelFailed",
-    "ModelReplied",
-    "RunTool",
-    "Start",
-    "Stop",
-    "ToolReturned",
-    "step",
-]
+__all__ = ["LEGAL", "Move", "step"]
 
-
-class Start(NamedTuple):
-    """The run begins with the items in the thread's history.
-
-    Attributes:
-        anchor: The conversation that was made for the run, where it keeps its history in one.
-    """
-
-    anchor: str | None = None
-    thread: str = MAIN
-
-
-class ModelReplied(NamedTuple):
-    """The model's reply to the request of this turn has come whole."""
-
-    turn: int
-    response: Response
-    thread: str = MAIN
-
-
-class ModelFailed(NamedTuple):
-    """The request of this turn was refused for a reason that another form of the history mends.
-
-    Attributes:
-        reason: ``state_lost``: the server has no such response or conversation (any more);
-            ``unsupported``: it keeps none at all; ``reasoning_refused``: it can't read the reasoning items;
-            ``arguments_refused``: it reads no arguments that are no JSON.
-    """
-
-    turn: int
-    reason: Literal["state_lost", "unsupported", "reasoning_refused", "arguments_refused"]
-    thread: str = MAIN
-
-
-class ToolReturned(NamedTuple):
-    """A call has its output item. ``turn`` and ``position`` (in ``output``) are those of the `RunTool` it answers."""
-
-    turn: int
-    position: int
-    output: dict[str, Any]
-    thread: str = MAIN
-
-
-class Stop(NamedTuple):
-    """Somebody cancelled the run: open calls are answered, nothing more is asked."""
-
-    thread: str = MAIN
-
-
-class CallModel(NamedTuple):
-    """Send a request with the thread's history.
-
-    Attributes:
-        turn: The turn that the reply must name.
-        last: Send ``tool_choice: "none"``, so that the model answers with what it has.
-        max_tool_calls: What remains of the run's calls, for the request; None where there is no bound or no call left.
-        thread: The conversation.
-    """
-
-    turn: int
-    last: bool
-    max_tool_calls: int | None
-    thread: str
-
-
-class RunTool(NamedTuple):
-    """Run one call. Effects of one step may run at once."""
-
-    turn: int
-    position: int
-    call: Item
-    thread: str
-
-
-class Finish(NamedTuple):
-    """The run is over; the state says how."""
-
-    status: Status
-
-
-Event = Start | ModelReplied | ModelFailed | ToolReturned | Stop
-Effect = CallModel | RunTool | Finish
-Step = tuple[RunState, list[Effect]]
+_PLAIN = Verdict()
+_TURN = Meter(turns=1)
+_COUNTED = ("tool", "agent")
+_NONE: frozenset[int] = frozenset()
+_NO_CALLS: Mapping[str, Any] = {
+    "calls": {},
+    "outputs": {},
+    "verdicts": {},
+    "handed": _NONE,
+    "waiting": _NONE,
+    "edited": {},
+    "decided": _NONE,
+}
 
 
 def step(state: RunState, event: Event) -> Step:
@@ -131,115 +68,174 @@ def step(state: RunState, event: Event) -> Step:
         UsageError: The event can't happen in this phase.
     """
     thread = state.threads.get(event.thread)
-    handler = LEGAL.get((thread.phase, type(event))) if thread is not None else None
-    if thread is None or handler is None:
+    move = LEGAL.get((thread.phase, type(event))) if thread is not None else None
+    if thread is None or move is None:
         where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
         raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
-    return handler(state, thread, event)
+    return move.handler(state, thread, event)
 
 
-def _put(state: RunState, name: str, thread: Thread, **changes: Any) -> RunState:
-    return evolve(state, threads={**state.threads, name: thread}, **changes)
+# --- asking the model
 
 
-def _ask(state: RunState, name: str, thread: Thread) -> Step:
-    last = state.meter.is_last_turn(state.limits)
-    meter = evolve(state.meter, turns=state.meter.turns + 1)
-    thread = evolve(thread, phase="model", turn=thread.turn + 1, last=last, calls={}, outputs={})
-    return _put(state, name, thread, meter=meter), [_request(state, name, thread)]
+def _begin(state: RunState, _: Thread, event: Start) -> Step:
+    return _ask(state, event.thread)
 
 
-def _request(state: RunState, name: str, thread: Thread) -> CallModel:
-    return CallModel(thread.turn, thread.last, state.meter.calls_left(state.limits) or None, name)
+def _ask(state: RunState, name: str) -> Step:
+    """Ask the model, for the last time where a limit is near; or end the thread where there is nothing left."""
+    thread = state.threads[name]
+    last: str | None = None
+    for limits, meter, reserved in state.scopes(name):
+        because = meter.last_because(limits, reserved)
+        if because is not None:
+            gentle = limits.on_limit == "answer" or because == "max_turns" or thread.turn == 0
+            if meter.turns >= limits.max_turns or not gentle:
+                return _finish(state.limited(name, because, run=limits is state.limits), name, "limit")
+            last = last or because
+    state = state.charged(name, _TURN)
+    thread = evolve(state.threads[name], phase="model", turn=thread.turn + 1, last=last, **_NO_CALLS)
+    return state.put(name, thread), [request(state, name, thread)]
 
 
-def _begin(state: RunState, thread: Thread, event: Start) -> Step:
-    return _ask(state, event.thread, evolve(thread, anchor=event.anchor) if event.anchor else thread)
+def request(state: RunState, name: str, thread: Thread) -> CallModel:
+    """Make the effect that asks the model in the thread's turn."""
+    forced = thread.last is not None and (thread.limits or state.limits).on_limit == "answer"
+    lefts = [left for limits, meter, _ in state.scopes(name) if (left := meter.calls_left(limits)) is not None]
+    return CallModel(thread.turn, forced, min(lefts, default=None) or None, name)
 
 
-def _failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
-    """Ask again in the same turn: with the whole history, or without the reasoning."""
-    _check_turn(thread, event.turn)
-    if event.reason == "reasoning_refused":
-        thread = _without_reasoning(thread)
-    elif event.reason == "arguments_refused":
-        thread = evolve(thread, items=with_valid_arguments(thread.items))
-    elif thread.outside:
-        raise UsageError("what came before this run's items is lost with the server's state, and can't be rebuilt")
-    else:
-        kept = thread.history == "response" and event.reason == "state_lost"
-        thread = evolve(thread, history="response" if kept else "replay", anchor=None, known=0)
-    return _put(state, event.thread, thread), [_request(state, event.thread, thread)]
+# --- the reply
 
 
-def _without_reasoning(thread: Thread) -> Thread:
-    """Leave reasoning out of what is sent; where none was sent, the server's own is left behind by replaying."""
-    known = thread.known
-    if not any(item.type == "reasoning" for item in thread.items[known:]):
-        thread, known = evolve(thread, anchor=None, known=0), 0
-    items = (*thread.items[:known], *without_reasoning(thread.items[known:]))
-    given = thread.given
-    if given > known:
-        given = known + len(without_reasoning(thread.items[known:given]))
-    return evolve(thread, items=items, given=given)
-
-
-def _check_turn(thread: Thread, turn: int) -> None:
-    if turn != thread.turn:
-        raise UsageError(f"a reply to turn {turn} can't come in turn {thread.turn}")
+def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
+    """Run a pure call while its reply goes on, if it fits whatever comes before it."""
+    check_turn(thread, event.turn)
+    key = as_str(event.call.raw.get("call_id"))
+    again = any(as_str(call.raw.get("call_id")) == key for call in thread.calls.values())
+    room, _, _ = _room(state, event.thread, thread, 0)
+    caps = state.caps(event.thread)
+    if again or not thread.parallel or event.position >= min(room, caps.get(event.verdict.key, room)):
+        return state, []
+    thread = evolve(
+        thread,
+        calls={**thread.calls, event.position: event.call},
+        verdicts={**thread.verdicts, event.position: event.verdict},
+        handed=thread.handed | {event.position},
+    )
+    return state.put(event.thread, thread), [RunTool(event.turn, event.position, event.call, event.thread)]
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
-    response = event.response
-    _check_turn(thread, event.turn)
+    check_turn(thread, event.turn)
+    name, response, verdicts = event.thread, event.response, event.verdicts
     reply = read_reply(response.items)
     calls = reply.calls
     hosted = sum(item.type in HOSTED_CALLS for item in reply.kept)
-    meter = evolve(
-        state.meter,
-        calls=state.meter.calls + hosted + len(calls),
-        usage=state.meter.usage.plus(response.usage),
-    )
-    left = state.meter.calls_left(state.limits)
-    state = evolve(state, meter=meter)
-    thread = evolve(thread, items=(*thread.items, *reply.kept))
+    counted = [index for index in calls if verdicts.get(index, _PLAIN).role in _COUNTED]
+    caps = state.caps(name)
+    refused, limit, of_run = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
+    by_tool: dict[str, int] = {}
+    for index in counted if caps else ():
+        key = verdicts.get(index, _PLAIN).key
+        by_tool[key] = by_tool.get(key, 0) + 1
+    spent = Meter(0, hosted + len(counted), response.usage, event.cost or 0.0, 0.0, by_tool)
+    state = state.charged(name, spent)
+    state = evolve(state, meter=evolve(state.meter, seconds=max(state.meter.seconds, event.seconds)))
+    before, thread = thread, evolve(state.threads[name], items=(*thread.items, *reply.kept))
     if thread.history != "replay":
         anchor = response.id if thread.history == "response" else thread.anchor
         thread = evolve(thread, anchor=anchor, known=len(thread.items) if anchor else 0)
     if response.status != "completed":
-        items = answer_all(thread.items, calls, {}, f"the reply ended {response.status}, so its calls were not run")
+        told = f"the reply ended {response.status}, so its calls were not run"
+        items = answer_all(thread.items, calls, {index: failure(call, told) for index, call in calls.items()})
         status: Status = "cancelled" if response.status == "cancelled" else "incomplete"
-        return _finish(state, event.thread, evolve(thread, items=items), status)
+        return _finish(state.put(name, evolve(thread, items=items)), name, status)
     if not calls:
+        return _answered(state.put(name, thread), name, event)
+    outputs = {**reply.refused, **refused}
+    handed = set(outputs)
+    for index, call in before.calls.items():  # those that ran eagerly
+        if index in calls and index not in outputs and same_call(call, calls[index]):
+            handed.add(index)
+            outputs.update({index: before.outputs[index]} if index in before.outputs else {})
+    waiting = frozenset(i for i, v in verdicts.items() if v.ask is not None and i in calls and i not in outputs)
+    more = {"calls": calls, "outputs": outputs, "handed": frozenset(handed), "waiting": waiting, "verdicts": verdicts}
+    thread = evolve(thread, phase="tools", **more)
+    if any(verdict.role in OWN for verdict in verdicts.values()):
+        thread = own_roles(thread, event.output_retries)
+    state = state.put(name, thread)
+    if limit is not None:
+        state = state.limited(name, limit, run=of_run)
+    return settle(state, name, [])
+
+
+def check_turn(thread: Thread, turn: int) -> None:
+    """Raise UsageError where an event is of another turn."""
+    if turn != thread.turn:
+        raise UsageError(f"a reply to turn {turn} can't come in turn {thread.turn}")
+
+
+def _room(state: RunState, name: str, thread: Thread, hosted: int) -> tuple[int, str, bool]:
+    """Count how many local calls of a reply may run, and name the limit that refuses the rest, and whose it is."""
+    scopes = state.scopes(name)
+    if thread.last is not None:
+        limits, meter, reserved = scopes[0]
+        spent = any(meter.calls_left(limits) == 0 for limits, meter, _ in scopes)
+        of_run = thread.parent is None or meter.last_because(limits, reserved - 1) is not None
+        return 0, "max_tool_calls" if spent else thread.last, of_run
+    found = (state.limits.max_calls_per_turn, "max_calls_per_turn", True)
+    for limits, meter, _ in scopes:
+        left = meter.calls_left(limits)
+        of_run = limits is state.limits
+        found = min(found, (limits.max_calls_per_turn, "max_calls_per_turn", of_run), key=lambda room: room[0])
+        if left is not None and max(0, left - hosted) < found[0]:
+            found = (max(0, left - hosted), "max_tool_calls", of_run)
+    return found
+
+
+def _beyond(
+    state: RunState,
+    name: str,
+    thread: Thread,
+    verdicts: Mapping[int, Verdict],
+    calls: Mapping[int, Item],
+    counted: Sequence[int],
+    hosted: int,
+    caps: dict[str, int],
+) -> tuple[dict[int, Item], str | None, bool]:
+    """Answer the calls that no limit leaves room for; gives also the limit, and whether it is the run's."""
+    room, limit, of_run = _room(state, name, thread, hosted)
+    told = f"limit reached ({limit}), so this call was not run; answer with what you have"
+    over = {index: failure(calls[index], told) for index in counted[room:]}
+    if thread.last is not None:
+        free = (index for index in calls if verdicts.get(index, _PLAIN).role in ("handoff", "mcp"))
+        over |= {index: failure(calls[index], told) for index in free}
+    reached = limit if over else None
+    for index in counted[:room] if caps else ():
+        key = verdicts.get(index, _PLAIN).key
+        if caps.get(key, 1) <= 0:
+            told = f"limit reached (calls of {key}), so this call was not run; go on without it"
+            over[index] = failure(calls[index], told)
+            reached = reached or "calls"
+        caps[key] = caps.get(key, 1) - 1
+    return over, reached, of_run or reached == "calls"
+
+
+def _answered(state: RunState, name: str, event: ModelReplied) -> Step:
+    """End the thread with its answer, or send back one that doesn't fit."""
+    thread, response = state.threads[name], event.response
+    if event.problem is None or response.refusal is not None:
         refusal = response.refusal is not None and not response.text
-        return _finish(state, event.thread, thread, "refused" if refusal else "completed")
-    allowed, limit = _allowance(state.limits, thread, None if left is None else left - hosted)
-    over = {index: failure(call, _over(limit)) for index, call in list(calls.items())[allowed:]}
-    if over:
-        state = evolve(state, stopped_by=state.stopped_by or limit)
-    thread = evolve(thread, phase="tools", calls=calls, outputs={**reply.refused, **over})
-    return _settle(state, event.thread, thread, _runnable(event.thread, thread))
+        return _finish(state, name, "refused" if refusal else "completed")
+    if thread.last is not None or thread.tries >= event.output_retries:
+        return _finish(state.put(name, evolve(thread, problem=event.problem)), name, "incomplete")
+    told = f"This answer can't be used: {event.problem}\nAnswer again, in the form that was asked for."
+    items = (*thread.items, item_view({"type": "message", "role": "user", "content": told}))
+    return _ask(state.put(name, evolve(thread, items=items, tries=thread.tries + 1)), name)
 
 
-def _over(limit: str) -> str:
-    return f"limit reached ({limit}), so this call was not run; answer with what you have"
-
-
-def _allowance(limits: Limits, thread: Thread, left: int | None) -> tuple[int, str]:
-    """Count how many local calls of a reply may run, and name the limit that refuses the rest."""
-    left = None if left is None else max(0, left)
-    if thread.last:
-        return 0, "max_tool_calls" if left == 0 else "max_turns"
-    if left is not None and left < limits.max_calls_per_turn:
-        return left, "max_tool_calls"
-    return limits.max_calls_per_turn, "max_calls_per_turn"
-
-
-def _runnable(name: str, thread: Thread) -> list[Effect]:
-    waiting = [
-        RunTool(thread.turn, index, call, name) for index, call in thread.calls.items() if index not in thread.outputs
-    ]
-    return list(waiting if thread.parallel else waiting[:1])
+# --- running calls
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
@@ -248,42 +244,140 @@ def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
             f"call {event.position} of turn {event.turn} is not open; feed each effect's outcome back once"
         )
     thread = evolve(thread, outputs={**thread.outputs, event.position: Item(event.output)})
-    return _settle(state, event.thread, thread, [] if thread.parallel else _runnable(event.thread, thread))
+    state = state.put(event.thread, thread)
+    return (state, []) if thread.phase == "model" else settle(state, event.thread, [])
 
 
-def _settle(state: RunState, name: str, thread: Thread, effects: list[Effect]) -> Step:
-    """Go on to the model once every call has its output; outputs follow in the order of the calls."""
+def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
+    """Hand out what may run now, and go on once every call has its output; outputs follow in the calls' order."""
+    if len(state.threads[name].handed) < len(state.threads[name].calls):
+        state, more = _hand_out(state, name)
+        effects = effects + more
+    thread = state.threads[name]
     if len(thread.outputs) < len(thread.calls):
-        return _put(state, name, thread), effects
-    thread = evolve(thread, items=answer_all(thread.items, thread.calls, thread.outputs, ""))
-    if thread.last:
-        return _finish(state, name, thread, "limit")
-    return _ask(state, name, thread)
+        return _or_pending(state, effects)
+    thread = evolve(thread, items=answer_all(thread.items, thread.calls, thread.outputs))
+    if thread.handoff is not None:
+        thread = evolve(thread, agent=thread.handoff[0], parallel=thread.handoff[1], handoff=None)
+    state = state.put(name, thread)
+    if thread.answer is not None:
+        state, more = _finish(state, name, "completed")
+    elif thread.problem is not None:
+        state, more = _finish(state, name, "incomplete")
+    else:
+        state, more = _ask(state, name) if thread.last is None else _finish(state, name, "limit")
+    return state, effects + more
 
 
-def _stopped(state: RunState, thread: Thread, event: Stop) -> Step:
-    items = answer_all(thread.items, thread.calls, thread.outputs, "the run was cancelled before this call had ended")
-    if thread.phase == "model" and thread.history == "conversation":
-        # The server may have written the input into it, or not: only a new one is sure to hold each item once.
-        thread = evolve(thread, anchor=None, known=0)
-    return _finish(state, event.thread, evolve(thread, items=items), "cancelled")
+def _hand_out(state: RunState, name: str) -> Step:
+    """Give out the calls that nothing holds up: one at a time in serial mode, and none behind one that waits."""
+    thread = state.threads[name]
+    effects: list[Effect] = []
+    new: list[int] = []
+    lanes: set[str | None] = set()
+    for index, call in thread.calls.items():
+        verdict = thread.verdicts.get(index, _PLAIN)
+        if index in thread.outputs or (verdict.lane is not None and verdict.lane in lanes):
+            continue
+        if index not in thread.handed:
+            new.append(index)
+            if index in thread.waiting and verdict.ask is not None:
+                effects.append(Ask(verdict.ask))
+            elif verdict.role != "agent":
+                effects.append(RunTool(thread.turn, index, call, name, thread.edited.get(index)))
+        if index in thread.waiting:
+            lanes.add(verdict.lane)
+        if not thread.parallel or (verdict.exclusive and index in thread.waiting):
+            break
+    state = state.put(name, evolve(thread, handed=thread.handed.union(new)))
+    for index in new:
+        verdict = thread.verdicts.get(index, _PLAIN)
+        if verdict.begin is not None and index not in thread.waiting:
+            state, more = _spawn(state, name, index, verdict.begin)
+            effects += more
+    return state, effects
 
 
-def _finish(state: RunState, name: str, thread: Thread, status: Status) -> Step:
-    if status == "completed" and state.stopped_by is not None:
-        status = "limit"
-    thread = evolve(thread, phase="done", calls={}, outputs={})
-    return _put(state, name, thread, status=status), [Finish(status)]
+def _spawn(state: RunState, name: str, position: int, begin: Thread) -> Step:
+    """Begin the thread of a sub-agent, if there are requests left for its answer and for those that wait."""
+    thread = state.threads[name]
+    for limits, meter, reserved in state.scopes(name):
+        if meter.turns + reserved + 2 > limits.max_turns:
+            told = "limit reached (max_turns), so this call was not run; answer with what you have"
+            outputs = {**thread.outputs, position: failure(thread.calls[position], told)}
+            state = state.put(name, evolve(thread, outputs=outputs))
+            return state.limited(name, "max_turns", run=limits is state.limits), []
+    child = f"{name}/{thread.turn}.{position}"
+    call_id = as_str(thread.calls[position].raw.get("call_id"))
+    begin = evolve(begin, parent=name, position=position, call_id=call_id)
+    return _ask(state.put(child, begin), child)
 
 
-Handler = Callable[[RunState, Thread, Any], Step]
-LEGAL: Mapping[tuple[Phase, type[Event]], Handler] = {
-    ("new", Start): _begin,
-    ("model", ModelReplied): _replied,
-    ("model", ModelFailed): _failed,
-    ("tools", ToolReturned): _returned,
-    ("new", Stop): _stopped,
-    ("model", Stop): _stopped,
-    ("tools", Stop): _stopped,
+def _or_pending(state: RunState, effects: list[Effect]) -> Step:
+    """End in ``pending`` where nothing goes on any more without a decision."""
+    threads = state.threads.values()
+    if any(thread.waiting for thread in threads) and not any(map(_works, threads)):
+        return evolve(state, status="pending"), [*effects, Finish("pending")]
+    return state, effects
+
+
+def _works(thread: Thread) -> bool:
+    """Tell whether something of a thread is under way; a sub-agent's own thread speaks for it."""
+    if thread.phase != "tools":
+        return thread.phase != "done"
+    open_ones = thread.handed - thread.waiting - thread.outputs.keys()
+    return any(thread.verdicts.get(index, _PLAIN).role != "agent" for index in open_ones)
+
+
+def _finish(state: RunState, name: str, status: Status) -> Step:
+    """End a thread: the run with the main one, else the call that it answers has its output."""
+    thread = evolve(state.threads[name], phase="done", **_NO_CALLS)
+    state = state.put(name, thread)
+    if thread.parent is None:
+        status = "limit" if status == "completed" and state.stopped_by is not None else status
+        return evolve(state, status=status), [Finish(status)]
+    parent = state.threads[thread.parent]
+    call = parent.calls[thread.position]
+    text = thread.answer if thread.answer is not None else final_text(thread.items[thread.given :])
+    if status in ("completed", "limit") and (text or status == "completed"):
+        output = taken(call, text)
+    else:
+        why = thread.problem or thread.stopped_by or text
+        output = failure(call, f"{thread.agent} ended {status}" + (f" ({why})" if why else ""))
+    parent = evolve(parent, outputs={**parent.outputs, thread.position: output})
+    return settle(state.put(thread.parent, parent), thread.parent, [])
+
+
+class Move(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        handler: What it does.
+        to: The phases that the event's thread may be in afterwards.
+        says: What happens, in a few words.
+    """
+
+    handler: Callable[[RunState, Thread, Any], Step]
+    to: tuple[Phase, ...]
+    says: str
+
+
+LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
+    ("new", Start): Move(_begin, ("model", "done"), "ask the model"),
+    ("model", ConversationMade): Move(interrupts.made, ("model",), "note the conversation"),
+    ("model", CallSeen): Move(_seen, ("model",), "run a pure call early"),
+    ("model", ToolReturned): Move(_returned, ("model",), "keep its output"),
+    ("model", ModelReplied): Move(_replied, ("tools", "model", "done"), "run the calls, or end with the answer"),
+    ("model", ModelFailed): Move(interrupts.failed, ("model",), "ask again in another form"),
+    ("tools", ToolReturned): Move(_returned, ("tools", "model", "done"), "ask again once all outputs are there"),
+    ("tools", Decided): Move(interrupts.decided, ("tools", "model", "done"), "run the call, or answer it"),
+    ("model", Withdrawn): Move(interrupts.withdrawn, ("model",), "take back calls that had not begun"),
+    ("tools", Withdrawn): Move(interrupts.withdrawn, ("tools",), "take back calls that had not begun"),
+    ("new", Resume): Move(interrupts.resumed, ("model", "done"), "begin"),
+    ("model", Resume): Move(interrupts.resumed, ("model",), "ask again"),
+    ("tools", Resume): Move(interrupts.resumed, ("tools", "model", "done"), "run again what may be run twice"),
+    ("new", Stop): Move(interrupts.stopped, ("done",), "end"),
+    ("model", Stop): Move(interrupts.stopped, ("done",), "end"),
+    ("tools", Stop): Move(interrupts.stopped, ("done",), "answer what is open, and end"),
 }
 """Every legal pair of phase and event, and what it leads to."""

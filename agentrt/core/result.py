@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, cast
 
+from typing_extensions import TypeVar
+
+from agentrt.core.history import final_text
+from agentrt.core.pending import Pending
 from agentrt.core.state import MAIN, RunState, Status
 from agentrt.errors import UsageError
-from agentrt.wire.items import CALLS, Item, Message
+from agentrt.wire.items import Item, Message
 from agentrt.wire.responses import Usage
 from agentrt.wire.tool_views import ImageGenerationCall
 
 __all__ = ["Result"]
 
-_OUTPUTS = frozenset(kind.output_type for kind in CALLS.values())
+Out = TypeVar("Out", default=str)
 
 
-class Result:
+@dataclass(eq=False)
+class Result(Generic[Out]):
     """What a run came to. Nothing here is copied: it is a view of the run's state.
 
     Args:
-        state: The state of a run that has ended.
+        state: The state of a run that has ended, or waits for a decision.
         artifacts: The whole text of outputs that were too long for the model, by call id. It is no part of the state.
+        decode: Makes the typed output of the answer's text; None where that is the output.
     """
 
-    def __init__(self, state: RunState, artifacts: Mapping[str, str] | None = None) -> None:
-        self.state = state
-        self.artifacts: Mapping[str, str] = artifacts or {}
-        thread = state.threads[MAIN]
-        self.items: list[Item] = list(thread.items[thread.given :])
+    state: RunState
+    artifacts: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    decode: Callable[[str], Out] | None = field(default=None, repr=False)
+
+    @functools.cached_property
+    def items(self) -> list[Item]:
+        """What the run added to the history."""
+        thread = self.state.threads[MAIN]
+        return list(thread.items[thread.given :])
 
     @property
     def status(self) -> Status:
-        """``completed``, ``limit``, ``refused``, ``incomplete`` or ``cancelled``."""
+        """``completed``, ``pending``, ``limit``, ``refused``, ``incomplete`` or ``cancelled``."""
         assert self.state.status is not None
         return self.state.status
 
@@ -42,25 +54,30 @@ class Result:
         return self.state.stopped_by
 
     @property
-    def text(self) -> str:
-        """The model's answer: the text after its last call. Empty when there is none."""
-        text: list[str] = []
-        for item in reversed(self.items):
-            if item.type in CALLS or item.type in _OUTPUTS:
-                break
-            if isinstance(item, Message) and item.phase != "commentary":
-                text.insert(0, item.text)
-        return "".join(text)
+    def pending(self) -> list[Pending]:
+        """What waits for a decision: ``agent.resume(result.state, {pending.id: Approve()})``."""
+        return self.state.pending
 
     @property
-    def output(self) -> str:
-        """The answer, for a run that came to one.
+    def notes(self) -> tuple[str, ...]:
+        """What was changed that you should know: a broken history that was mended, reasoning that was left out."""
+        return self.state.notes
+
+    @property
+    def text(self) -> str:
+        """The model's answer: the text after its last call. Empty when there is none."""
+        answer = self.state.threads[MAIN].answer
+        return final_text(self.items) if answer is None else answer
+
+    @property
+    def output(self) -> Out:
+        """The answer in the agent's ``output_type``, for a run that came to one.
 
         Raises:
             UsageError: The run has no answer; the message names its status.
         """
         if self.status in ("completed", "limit") and (self.text or self.status == "completed"):
-            return self.text
+            return cast("Out", self.text) if self.decode is None else self.decode(self.text)
         raise UsageError(f"the run has no output, its status is {self.status!r}; look at .status before .output")
 
     @property
@@ -79,14 +96,24 @@ class Result:
 
     @property
     def usage(self) -> Usage:
-        """Tokens of the whole run."""
+        """Tokens of the whole run, sub-agents included."""
         return self.state.meter.usage
 
     @property
+    def cost(self) -> float:
+        """US dollars of the whole run, as far as prices are known: see ``Agent(prices=…)``."""
+        return self.state.meter.cost
+
+    @property
     def turns(self) -> int:
-        """Requests of the whole run."""
+        """Requests of the whole run, sub-agents included."""
         return self.state.meter.turns
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that had the last word."""
+        return self.state.threads[MAIN].agent
 
     def __repr__(self) -> str:
         """Show how the run ended, not what was said."""
-        return f"Result(status={self.status!r}, turns={self.turns}, items={len(self.items)})"
+        return f"Result(status={self.state.status!r}, turns={self.turns}, items={len(self.items)})"

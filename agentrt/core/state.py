@@ -6,17 +6,18 @@ takes 3.6, measured with 19 fields).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from agentrt.core.limits import Limits
+from agentrt.core.pending import Pending
 from agentrt.errors import UsageError
-from agentrt.wire.items import Item, item_view
+from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "History", "Meter", "Phase", "RunState", "Status", "Thread", "evolve"]
+__all__ = ["MAIN", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
@@ -25,12 +26,14 @@ VERSIONS: Mapping[int, str] = {
     1: "items, open calls and outputs by thread; one meter for turns, calls and tokens",
     2: "what the server holds of a thread: history, anchor, known, outside; cache_write_tokens",
     3: "outside is the anchor that a thread began from, not only whether there was one",
+    4: "verdicts and decisions on open calls, sub-agents' threads, more limits, notes; last names its reason",
 }
 """Every version of the JSON form, with what it brought."""
 
 History = Literal["replay", "response", "conversation"]
 Phase = Literal["new", "model", "tools", "done"]
-Status = Literal["completed", "limit", "refused", "incomplete", "cancelled"]
+Status = Literal["completed", "pending", "limit", "refused", "incomplete", "cancelled"]
+Role = Literal["tool", "agent", "handoff", "output", "mcp"]
 T = TypeVar("T")
 
 
@@ -43,25 +46,88 @@ def evolve(value: T, **changes: Any) -> T:
 
 @dataclass(frozen=True)
 class Meter:
-    """What the run has used, all its threads together.
+    """What was used, all threads below together.
 
     Args:
         turns: Requests made.
         calls: Calls that the model made, hosted ones included.
         usage: Tokens.
+        cost: US dollars, as far as prices are known.
+        seconds: Time that the run has worked.
+        by_tool: Calls of the tools that have a limit of their own.
     """
 
     turns: int = 0
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
+    cost: float = 0.0
+    seconds: float = 0.0
+    by_tool: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def calls_left(self, limits: Limits) -> int | None:
         """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
         return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
 
-    def is_last_turn(self, limits: Limits) -> bool:
-        """Tell whether the next request must be the one that answers."""
-        return self.turns + 1 >= limits.max_turns or self.calls_left(limits) == 0
+    def plus(self, other: Meter) -> Meter:
+        """Add up two meters, field by field."""
+        by_tool = self.by_tool
+        for key, number in other.by_tool.items():
+            by_tool = {**by_tool, key: by_tool.get(key, 0) + number}
+        return Meter(
+            self.turns + other.turns,
+            self.calls + other.calls,
+            self.usage.plus(other.usage),
+            self.cost + other.cost,
+            self.seconds + other.seconds,
+            by_tool,
+        )
+
+    def last_because(self, limits: Limits, reserved: int = 0) -> str | None:
+        """Name the limit for which the next request must be the one that answers; None while there is none.
+
+        Args:
+            limits: The limits.
+            reserved: Requests that others still need for their own answers.
+        """
+        if self.turns + 1 + reserved >= limits.max_turns:
+            return "max_turns"
+        if limits.max_tool_calls is not None and self.calls >= limits.max_tool_calls:
+            return "max_tool_calls"
+        if limits.tokens is not None and self.usage.total_tokens >= limits.tokens:
+            return "tokens"
+        return "cost" if limits.cost is not None and self.cost >= limits.cost else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a driver found out about a call, as the core can't ask. It stays with the call until that is answered.
+
+    Args:
+        key: The tool's key: its name, after its namespace.
+        role: What the call does: run a ``tool``, ask a sub-``agent``, hand the thread over (``handoff``), give the
+            final ``output``, or let a hosted MCP server run something (``mcp``).
+        effect: ``pure``, ``idempotent`` or ``unsafe``.
+        lane: What it works on; calls of one lane wait for each other.
+        exclusive: Whether what comes after it waits for it.
+        definition: Hash of the tool's definition; a decision holds for this one only.
+        ask: What must be decided before it runs; None where nobody has to be asked.
+        agent: The name of the agent that a handoff goes to.
+        parallel: Whether that agent's calls may run at once.
+        begin: The thread that a sub-agent begins with.
+        problem: What is wrong with a final output, for the model to read.
+    """
+
+    key: str = ""
+    role: Role = "tool"
+    effect: str = "unsafe"
+    lane: str | None = None
+    exclusive: bool = False
+    definition: str = ""
+    ask: Pending | None = None
+    agent: str = ""
+    parallel: bool = True
+    begin: Thread | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +139,7 @@ class Thread:
         given: How many of the items were there before the run began.
         phase: What the thread waits for.
         turn: Its requests so far; calls are keyed by turn and position in ``output``.
-        last: Whether the turn under way is the one that must answer.
+        last: The limit for which the turn under way must answer; None where it need not.
         parallel: Whether the calls of a reply may run at once.
         history: How the next request carries the history.
         anchor: The response or conversation that holds what the server knows; None where it knows nothing.
@@ -82,13 +148,30 @@ class Thread:
             rebuilt from them; None where there is no such.
         calls: Calls of the last reply that still need an answer, by position, in order.
         outputs: Answers that have come, by position.
+        agent: The name of the agent at work.
+        provider: The address whose model wrote the history; None where none did.
+        verdicts: What is known of the calls, by position.
+        handed: Positions of the calls whose effect was given out, or that need none.
+        waiting: Positions of the calls that wait for a decision.
+        edited: Arguments that a decider gave instead of the model's, by position.
+        decided: Positions of the calls that were approved.
+        handoff: The agent that takes over after these calls, and whether its calls may run at once.
+        answer: The final output that came as a call.
+        tries: How often a final output was sent back.
+        problem: What was wrong with the last one, once it is sent back no more.
+        parent: The thread whose call this one answers; None for `MAIN`.
+        position: That call's position.
+        call_id: That call's id.
+        limits: What this thread and those below it may use; None for `MAIN`, whose limits are the run's.
+        meter: What they have used; not kept for `MAIN`.
+        stopped_by: The limit of its own that refused a call or cut it.
     """
 
     items: tuple[Item, ...] = ()
     given: int = 0
     phase: Phase = "new"
     turn: int = 0
-    last: bool = False
+    last: str | None = None
     parallel: bool = True
     history: History = "replay"
     anchor: str | None = None
@@ -96,6 +179,23 @@ class Thread:
     outside: str | None = None
     calls: Mapping[int, Item] = field(default_factory=dict[int, Item])
     outputs: Mapping[int, Item] = field(default_factory=dict[int, Item])
+    agent: str = "agent"
+    provider: str | None = None
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict[int, Verdict])
+    handed: frozenset[int] = frozenset()
+    waiting: frozenset[int] = frozenset()
+    edited: Mapping[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
+    decided: frozenset[int] = frozenset()
+    handoff: tuple[str, bool] | None = None
+    answer: str | None = None
+    tries: int = 0
+    problem: str | None = None
+    parent: str | None = None
+    position: int = 0
+    call_id: str | None = None
+    limits: Limits | None = None
+    meter: Meter = field(default_factory=Meter)
+    stopped_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +207,9 @@ class RunState:
         limits: What the run may use.
         meter: What it has used.
         threads: Its conversations; `MAIN` is the first.
-        status: How it ended; None while it goes on.
+        status: How it ended; ``pending`` while it waits for a decision; None while it goes on.
         stopped_by: The limit that refused a call or cut the run; None where none did.
+        notes: What was changed that the user should know: a broken history that was mended, reasoning left out.
     """
 
     run_id: str
@@ -117,71 +218,86 @@ class RunState:
     threads: Mapping[str, Thread] = field(default_factory=lambda: {MAIN: Thread()})
     status: Status | None = None
     stopped_by: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def put(self, name: str, thread: Thread) -> RunState:
+        """Give the state with a thread in another form."""
+        return evolve(self, threads={**self.threads, name: thread})
+
+    def scopes(self, name: str) -> list[tuple[Limits, Meter, int]]:
+        """Give the limits that bind a thread, with what was used, and how many others need a request to answer."""
+        if len(self.threads) == 1:
+            return [(self.limits, self.meter, 0)]
+        busy = [other for other, thread in self.threads.items() if other != name and thread.phase != "done"]
+        scopes = [(self.limits, self.meter, len(busy))]
+        root = name
+        while (thread := self.threads[root]).parent is not None:
+            assert thread.limits is not None
+            inside = sum(other == root or other.startswith(f"{root}/") for other in busy)
+            scopes.append((thread.limits, thread.meter, inside))
+            root = thread.parent
+        return scopes
+
+    def caps(self, name: str) -> dict[str, int]:
+        """Give how often a thread may still call each tool that has a limit of its own."""
+        caps: dict[str, int] = {}
+        for limits, meter, _ in self.scopes(name):
+            for key, cap in limits.calls.items():
+                left = cap - meter.by_tool.get(key, 0)
+                caps[key] = min(caps.get(key, left), left)
+        return caps
+
+    def charged(self, name: str, spent: Meter) -> RunState:
+        """Add to the meters of a thread, of those above it, and of the run."""
+        threads = self.threads
+        while (thread := threads[name]).parent is not None:
+            threads = {**threads, name: evolve(thread, meter=thread.meter.plus(spent))}
+            name = thread.parent
+        return evolve(self, threads=threads, meter=self.meter.plus(spent))
+
+    def limited(self, name: str, limit: str, *, run: bool) -> RunState:
+        """Note the limit that refused a call of a thread, or cut it.
+
+        Args:
+            name: The thread.
+            limit: The limit.
+            run: Whether it is one of the run's own.
+        """
+        thread = self.threads[name]
+        state = self.put(name, evolve(thread, stopped_by=thread.stopped_by or limit))
+        return evolve(state, stopped_by=state.stopped_by or limit) if run else state
+
+    @property
+    def pending(self) -> list[Pending]:
+        """What waits for a decision, in the order of the calls."""
+        return [pending for _, _, pending in self.open_questions()]
+
+    def open_questions(self) -> Iterator[tuple[str, int, Pending]]:
+        """Give what waits for a decision, with its thread and position."""
+        for name, thread in self.threads.items():
+            for position in sorted(thread.waiting):
+                pending = thread.verdicts[position].ask
+                assert pending is not None
+                yield name, position, pending
 
     def to_json(self) -> str:
         """Write the state as JSON."""
-        return dump(
-            {
-                "version": max(VERSIONS),
-                "run_id": self.run_id,
-                "limits": asdict(self.limits),
-                "meter": {"turns": self.meter.turns, "calls": self.meter.calls, "usage": self.meter.usage._asdict()},
-                "threads": {name: _thread_out(thread) for name, thread in self.threads.items()},
-                "status": self.status,
-                "stopped_by": self.stopped_by,
-            }
-        ).decode()
+        from agentrt.core.statefile import state_out  # noqa: PLC0415 - it reads and makes these very classes
+
+        return dump(state_out(self)).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunState:
-        """Read a state that `to_json` wrote.
+        """Read a state that `to_json` wrote, now or in an earlier version.
 
         Raises:
             UsageError: The text is not such a state, or comes from a newer agentrt.
         """
+        from agentrt.core.statefile import state_in  # noqa: PLC0415 - it reads and makes these very classes
+
         try:
-            raw: Any = parse(text)
-            version = as_dict(raw).get("version")
-            if version not in VERSIONS:
-                raise UsageError(
-                    f"the state has version {version!r}, but this agentrt reads {sorted(VERSIONS)}; "
-                    "install the agentrt that wrote it"
-                )
-            meter = raw["meter"]
-            return cls(
-                run_id=raw["run_id"],
-                limits=Limits(**raw["limits"]),
-                meter=Meter(meter["turns"], meter["calls"], Usage(**meter["usage"])),
-                threads={name: _thread_in(thread) for name, thread in raw["threads"].items()},
-                status=raw["status"],
-                stopped_by=raw["stopped_by"],
-            )
+            return state_in(as_dict(parse(text)))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(
                 f"this is not a state that RunState.to_json() wrote, or it was damaged: {error!r}"
             ) from error
-
-
-def _thread_out(thread: Thread) -> dict[str, Any]:
-    plain = {name: value for name, value in thread.__dict__.items() if name not in ("items", "calls", "outputs")}
-    return {
-        **plain,
-        "items": [item.raw for item in thread.items],
-        "calls": {str(index): item.raw for index, item in thread.calls.items()},
-        "outputs": {str(index): item.raw for index, item in thread.outputs.items()},
-    }
-
-
-def _thread_in(raw: dict[str, Any]) -> Thread:
-    if isinstance(raw.get("outside"), bool):  # version 2
-        raw["outside"] = raw["anchor"] if raw["outside"] else None
-    return Thread(
-        items=tuple(item_view(item) for item in raw.pop("items")),
-        calls=_by_index(raw.pop("calls")),
-        outputs=_by_index(raw.pop("outputs")),
-        **raw,
-    )
-
-
-def _by_index(raw: dict[str, dict[str, Any]]) -> dict[int, Item]:
-    return {int(index): item_view(item) for index, item in raw.items()}

@@ -21,21 +21,39 @@ class CallKind(NamedTuple):
 
     Attributes:
         output_type: The type of the item that answers the call.
-        key: The field that ties the two together, the same in both.
+        key: The field of the answer that ties it to the call.
+        call_key: The field of the call that it holds.
     """
 
     output_type: str
     key: str
+    call_key: str
 
     def answer(self, call: Mapping[str, Any], output: str | list[dict[str, Any]]) -> dict[str, Any]:
         """Make the item that answers ``call``. A ``caller`` is copied, as programmatic tool calling demands."""
-        item = {"type": self.output_type, self.key: as_str(call.get(self.key)), "output": output}
+        item = {"type": self.output_type, self.key: as_str(call.get(self.call_key)), "output": output}
         if call.get("caller") is not None:
             item["caller"] = call["caller"]
         return item
 
+    def refusal(self, call: Mapping[str, Any], text: str) -> dict[str, Any]:
+        """Make the item that tells the model why ``call`` was not run."""
+        if self.output_type == "mcp_approval_response":
+            return self.approval(call, approve=False, reason=text)
+        return self.answer(call, f"Error: {text}")
 
-CALLS: Mapping[str, CallKind] = MappingProxyType({"function_call": CallKind("function_call_output", "call_id")})
+    def approval(self, call: Mapping[str, Any], *, approve: bool, reason: str = "") -> dict[str, Any]:
+        """Make the item that lets a hosted MCP server run what it asked for, or not."""
+        item = {"type": self.output_type, self.key: as_str(call.get(self.call_key)), "approve": approve}
+        return {**item, "reason": reason} if reason else item
+
+
+CALLS: Mapping[str, CallKind] = MappingProxyType(
+    {
+        "function_call": CallKind("function_call_output", "call_id", "call_id"),
+        "mcp_approval_request": CallKind("mcp_approval_response", "approval_request_id", "id"),
+    }
+)
 """Calls that the client owes an answer to, by type. Every other call is the server's own."""
 
 HOSTED_CALLS: frozenset[str] = frozenset(
@@ -49,7 +67,6 @@ CLIENT_CALLS: Mapping[str, str] = MappingProxyType(
         "computer_call": "computer_call_output",
         "custom_tool_call": "custom_tool_call_output",
         "local_shell_call": "local_shell_call_output",
-        "mcp_approval_request": "mcp_approval_response",
         "shell_call": "shell_call_output",
     }
 )

@@ -1,0 +1,207 @@
+"""What interrupts a run: a request in another form, a decision, an end from outside, a resume. Handlers of `LEGAL`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentrt.core.history import answer_all, failure, with_valid_arguments, without_reasoning
+from agentrt.core.pending import Answer, Approve, Decision
+from agentrt.core.protocol import (
+    ConversationMade,
+    Decided,
+    Effect,
+    Finish,
+    ModelFailed,
+    Resume,
+    Step,
+    Stop,
+    Withdrawn,
+)
+from agentrt.core.state import RunState, Thread, Verdict, evolve
+from agentrt.errors import UsageError
+from agentrt.wire.items import CALLS, Item
+from agentrt.wire.json import dump
+
+__all__ = ["decided", "failed", "made", "resumed", "stopped", "withdrawn"]
+
+_EARLY: dict[str, Any] = {"calls": {}, "outputs": {}, "verdicts": {}, "handed": frozenset[int]()}
+"""A reply that doesn't count takes with it what ran eagerly from it."""
+
+_UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; it is not repeated"
+
+
+def made(state: RunState, thread: Thread, event: ConversationMade) -> Step:
+    """Note the conversation that the history is kept in; it is still empty."""
+    from agentrt.core.loop import check_turn  # noqa: PLC0415 - loop's table names this module's functions
+
+    check_turn(thread, event.turn)
+    return state.put(event.thread, evolve(thread, anchor=event.anchor, known=0)), []
+
+
+def failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
+    """Ask again in the same turn: with the whole history, without the reasoning, or as before."""
+    from agentrt.core.loop import check_turn, request  # noqa: PLC0415 - see above
+
+    check_turn(thread, event.turn)
+    if event.reason == "reasoning_refused":
+        thread = _without_reasoning(thread)
+    elif event.reason == "arguments_refused":
+        thread = evolve(thread, items=with_valid_arguments(thread.items))
+    elif event.reason != "broken":
+        if thread.outside:
+            raise UsageError("what came before this run's items is lost with the server's state, and can't be rebuilt")
+        kept = thread.history == "response" and event.reason == "state_lost"
+        thread = evolve(thread, history="response" if kept else "replay", anchor=None, known=0)
+    thread = evolve(thread, **_EARLY)
+    return state.put(event.thread, thread), [request(state, event.thread, thread)]
+
+
+def _without_reasoning(thread: Thread) -> Thread:
+    """Leave reasoning out of what is sent; where none was sent, the server's own is left behind by replaying."""
+    known = thread.known
+    if not any(item.type == "reasoning" for item in thread.items[known:]):
+        thread, known = evolve(thread, anchor=None, known=0), 0
+    items = (*thread.items[:known], *without_reasoning(thread.items[known:]))
+    given = thread.given
+    if given > known:
+        given = known + len(without_reasoning(thread.items[known:given]))
+    return evolve(thread, items=items, given=given)
+
+
+def withdrawn(state: RunState, thread: Thread, event: Withdrawn) -> Step:
+    """Take back calls that were handed out and had not begun."""
+    return state.put(event.thread, evolve(thread, handed=thread.handed.difference(event.positions))), []
+
+
+def decided(state: RunState, thread: Thread, event: Decided) -> Step:
+    """Run the call that waited, or answer it."""
+    from agentrt.core.loop import settle  # noqa: PLC0415 - see above
+
+    index = event.position
+    if event.turn != thread.turn or index not in thread.waiting:
+        raise UsageError(f"call {index} of turn {event.turn} waits for no decision; look at state.pending")
+    verdict, call = thread.verdicts[index], thread.calls[index]
+    check_decision(verdict, event.decision)
+    thread = evolve(thread, waiting=thread.waiting - {index})
+    if isinstance(event.decision, Approve) and verdict.role != "mcp":
+        edited = {} if event.decision.edited is None else {index: event.decision.edited}
+        thread = evolve(
+            thread,
+            handed=thread.handed - {index},
+            decided=thread.decided | {index},
+            edited={**thread.edited, **edited},
+        )
+    else:
+        thread = evolve(thread, outputs={**thread.outputs, index: _decision_item(call, event.decision)})
+    return settle(evolve(state.put(event.thread, thread), status=None), event.thread, [])
+
+
+def check_decision(verdict: Verdict, decision: Decision) -> None:
+    """Refuse a decision of a kind that doesn't fit what is asked."""
+    if verdict.role == "mcp" and (isinstance(decision, Answer) or getattr(decision, "edited", None) is not None):
+        raise UsageError("a hosted MCP server's call can only be approved or denied; use Approve() or Deny(reason)")
+
+
+def _decision_item(call: Item, decision: Decision) -> Item:
+    kind = CALLS[call.type]
+    if isinstance(decision, Approve):
+        return Item(kind.approval(call.raw, approve=True))
+    if isinstance(decision, Answer):
+        text = decision.value if isinstance(decision.value, str) else dump(decision.value).decode()
+        return Item(kind.answer(call.raw, text))
+    return failure(call, "this call was denied" + (f": {decision.reason}" if decision.reason else ""))
+
+
+def stopped(state: RunState, _: Thread, event: Stop) -> Step:
+    """End all threads here."""
+    how = "cancelled" if event.status == "cancelled" else f"stopped ({event.stopped_by or event.status})"
+    threads = {name: _closed(thread, how) for name, thread in state.threads.items()}
+    meter = evolve(state.meter, seconds=max(state.meter.seconds, event.seconds))
+    notes = state.notes if event.note is None else (*state.notes, event.note)
+    stopped_by = state.stopped_by or event.stopped_by
+    state = evolve(state, threads=threads, status=event.status, stopped_by=stopped_by, meter=meter, notes=notes)
+    return state, [Finish(event.status)]
+
+
+def _closed(thread: Thread, how: str) -> Thread:
+    if thread.phase == "model":
+        if thread.history == "conversation":
+            # The server may have written the input into it, or not: only a new one is sure to hold each item once.
+            thread = evolve(thread, anchor=None, known=0)
+    elif thread.phase == "tools":
+        outputs = dict(thread.outputs)
+        for index, call in thread.calls.items():
+            if index not in outputs:
+                told = _UNKNOWN.format(how) if _in_flight(thread, index) else f"the run was {how} before this call ran"
+                outputs[index] = failure(call, told)
+        thread = evolve(thread, items=answer_all(thread.items, thread.calls, outputs))
+    return evolve(thread, phase="done", waiting=frozenset[int](), **_EARLY)
+
+
+def _in_flight(thread: Thread, index: int) -> bool:
+    """Tell whether a call had begun that must not be run twice."""
+    verdict = thread.verdicts.get(index, Verdict())
+    begun = index in thread.handed and index not in thread.waiting and index not in thread.outputs
+    return begun and verdict.role == "tool" and verdict.effect == "unsafe"
+
+
+def resumed(state: RunState, _: Thread, event: Resume) -> Step:
+    """Go on where the run stood: ask again, run again what may be run twice, ask for decisions again."""
+    from agentrt.core.loop import LEGAL, request, settle  # noqa: PLC0415 - see above
+    from agentrt.core.protocol import Start  # noqa: PLC0415
+
+    main = state.threads[event.thread]
+    if main.phase == "new":
+        return LEGAL["new", Start].handler(state, main, Start(event.thread))
+    state = evolve(state, status=None)
+    effects: list[Effect] = []
+    for name, each in state.threads.items():
+        if each.phase == "model":
+            thread = evolve(each, **_EARLY)
+            if thread.history == "conversation" and thread.anchor is not None and thread.outside is None:
+                thread = evolve(thread, anchor=None, known=0)
+            state = state.put(name, thread)
+            effects.append(request(state, name, thread))
+        elif each.phase == "tools":
+            state = _reopened(state, name, each, event)
+    for name in list(state.threads):
+        if state.threads[name].phase == "tools" and state.status is None:
+            state, effects = settle(state, name, effects)
+    return state, effects
+
+
+def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunState:
+    """Look at a thread's open calls anew: what had begun and is unsafe is answered, the rest may be handed out."""
+    notes = state.notes
+    outputs, verdicts, edited = dict(thread.outputs), dict(thread.verdicts), dict(thread.edited)
+    handed, waiting, approved = set(thread.handed), set(thread.waiting), set(thread.decided)
+    for index, call in thread.calls.items():
+        before = thread.verdicts.get(index, Verdict())
+        now = event.verdicts.get((name, index), before)
+        if index in outputs:
+            continue
+        if _in_flight(thread, index):
+            outputs[index] = failure(call, _UNKNOWN.format("interrupted"))
+            continue
+        if before.role == "agent" and f"{name}/{thread.turn}.{index}" in state.threads:
+            continue  # its own thread goes on
+        handed.discard(index)
+        verdicts[index] = now
+        if index in approved and now.definition != before.definition:
+            approved.discard(index)
+            edited.pop(index, None)
+            notes = (*notes, f"the tool {now.key!r} was changed, so the decision on its call counts no more")
+        if index not in approved and now.ask is not None:
+            waiting.add(index)
+        else:
+            waiting.discard(index)
+    thread = evolve(
+        thread,
+        outputs=outputs,
+        verdicts=verdicts,
+        edited=edited,
+        handed=frozenset(handed),
+        waiting=frozenset(waiting),
+        decided=frozenset(approved),
+    )
+    return evolve(state.put(name, thread), notes=notes)
