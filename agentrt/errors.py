@@ -14,6 +14,9 @@
     │   └── WireError              an answer that is not the Responses API
     │       └── IncompleteStreamError  a stream without its end
     ├── ResponseFailedError        the model's: a response with status "failed"
+    ├── OutputError                the model's: no answer that fits the agent's output_type
+    ├── LimitReachedError          a limit's, where ``Limits(on_limit="raise")`` asks for it
+    ├── RunRefused                 a guardrail's: raised in a hook to end the run as ``refused``
     ├── LocalModelError            the embedded model's: its weights or its engine
     └── ToolError                  a tool's: the text is for the model to read
         └── ToolRetry                  a tool's: it may be run again
@@ -31,10 +34,13 @@ __all__ = [
     "AuthenticationError",
     "DeadlineError",
     "IncompleteStreamError",
+    "LimitReachedError",
     "LocalModelError",
     "MissingExtraError",
+    "OutputError",
     "RateLimitError",
     "ResponseFailedError",
+    "RunRefused",
     "ServerError",
     "StatusError",
     "ToolError",
@@ -155,6 +161,27 @@ class ResponseFailedError(AgentrtError):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+class OutputError(AgentrtError):
+    """The model gave no answer that fits the agent's ``output_type``, however often it was told what is wrong."""
+
+
+class LimitReachedError(AgentrtError):
+    """A limit was reached, and ``on_limit="raise"`` was asked for. ``Result(error.state)`` has what there is.
+
+    Args:
+        message: What happened.
+        stopped_by: The limit.
+    """
+
+    def __init__(self, message: str, *, stopped_by: str | None) -> None:
+        super().__init__(message)
+        self.stopped_by = stopped_by
+
+
+class RunRefused(AgentrtError):  # noqa: N818 - it is no error: the run ends with the status that it names
+    """Raise this in a hook before or after a model call: the run ends as ``refused``, with the text among its notes."""
 
 
 class LocalModelError(AgentrtError):

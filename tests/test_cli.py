@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agentrt.cli.demo import pick_file
-from agentrt.cli.show import visible
+from agentrt.wire.text import visible
 from agentrt.testing import call, calls, http_error, raw, say
 
 

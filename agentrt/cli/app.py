@@ -19,7 +19,7 @@ from agentrt import Agent, AgentrtError, Client, Limits, Registry, Result, Usage
 from agentrt.cli import exits
 from agentrt.cli.demo import demo as run_demo
 from agentrt.cli.load import load_tool, load_tools
-from agentrt.cli.show import as_json, show_examined, show_run, visible
+from agentrt.cli.show import as_json, show_examined, show_run
 from agentrt.client.providers import known_providers, resolve
 from agentrt.local.engine import OWN_NAMES, require_engine
 from agentrt.local.weights import find_weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,20 +14,11 @@ from agentrt.core.result import Result
 from agentrt.events import TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
 from agentrt.registry.doctor import Examined
 from agentrt.wire.items import CALLS
+from agentrt.wire.text import visible
 
-__all__ = ["as_json", "show_run", "visible"]
+__all__ = ["as_json", "show_run"]
 
 _SHOWN = 400
-_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
-
-
-def visible(text: str) -> str:
-    """Make control and bidi characters visible, so that what a model or a tool wrote can't steer the terminal."""
-    return "".join(
-        f"\\u{ord(char):04x}" if (unicodedata.category(char) == "Cc" and char not in "\n\t") or char in _BIDI else char
-        for char in text
-    )
-
 
 async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Console) -> Result:
     """Run the agent and show what happens.

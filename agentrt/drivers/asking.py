@@ -1,0 +1,301 @@
+"""One turn of a thread: asks the model until there is a reply, and tells what comes meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from agentrt.client import Client, ResponseStream
+from agentrt.core.history import next_request, unanswerable
+from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied
+from agentrt.core.state import Verdict
+from agentrt.drivers.hosted import HostedCalls
+from agentrt.errors import (
+    IncompleteStreamError,
+    ResponseFailedError,
+    ServerError,
+    StatusError,
+    UnreachableError,
+    UsageError,
+)
+from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported
+from agentrt.registry.context import Context
+from agentrt.wire.events import Event
+from agentrt.wire.items import CALLS
+from agentrt.wire.responses import Response
+
+if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+
+__all__ = ["Asking", "StoppedByCaller"]
+
+T = TypeVar("T")
+Told = RunEvent | ModelReplied
+logger = logging.getLogger("agentrt.run")
+
+_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+
+
+class StoppedByCaller(Exception):  # noqa: N818 - it never leaves the driver
+    """The run was cancelled, or its time is up."""
+
+
+class _BrokenReply(Exception):  # noqa: N818 - it never leaves this module
+    """A stream that had begun broke: nothing that counts was run from it, so it can be asked for again."""
+
+    def __init__(self, error: ServerError, stream: ResponseStream) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.stream = stream
+
+
+class _Refused(Exception):  # noqa: N818 - it never leaves this module
+    """The request itself was refused: in another form it may be taken."""
+
+    def __init__(self, error: StatusError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Asking:
+    """One turn.
+
+    Args:
+        run: The run.
+        effect: What the core asks for.
+        client: The client of the thread's agent.
+        interruptible: Whether `interrupt` may be called; other turns end with their task.
+    """
+
+    def __init__(self, run: Run, effect: CallModel, client: Client, *, interruptible: bool) -> None:
+        self._run = run
+        self._effect = effect
+        self._client = client
+        self._plan = run.agent_of(effect.thread)
+        self._where = run.where(effect.thread)
+        self._interruptible = interruptible
+        self._interrupted = False
+        self._waiting: anyio.CancelScope | None = None
+        self._reading: ResponseStream | None = None
+
+    def interrupt(self) -> None:
+        """End the wait that is under way, and allow no other."""
+        self._interrupted = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._reading is not None:
+            self._reading.interrupt()
+
+    async def wait(self, awaitable: Awaitable[T]) -> T:
+        """Wait for something in such a way that `interrupt` ends the wait."""
+        if not self._interruptible:
+            return await awaitable
+        with anyio.CancelScope() as self._waiting:
+            if self._interrupted:
+                self._waiting.cancel()
+            return await awaitable
+        raise StoppedByCaller
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        """Give what happens, and at last the reply."""
+        effect, plan, run = self._effect, self._plan, self._run
+        fixed = plan.fixed
+        yield TurnStarted(self._where, effect.last, str(fixed["model"]))
+        if run.state.threads[effect.thread].history != "replay":
+            await self._begin_history()
+        context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=plan.name)
+        if plan.offer is not None or plan.instructions is not None:
+            fixed = await self._varied(fixed, context)
+        now = anyio.current_time
+        deadline = now() + fixed.get("timeout", self._client.timeout)
+        again: dict[str, Any] = {}
+        tries = 0
+        while True:
+            params = self.params(fixed)
+            params.update(again)
+            try:
+                if plan.hooks:
+                    params = await self._hooked(params, context)
+                async with aclosing(self._reply(params, deadline)) as parts:
+                    async for part in parts:
+                        yield part if not isinstance(part, Response) else await self._replied(part, context)
+            except _Refused as refusal:
+                if not self._mended(refusal.error, params):
+                    raise refusal.error from refusal.error.__cause__
+                again = {}  # it is another request now, under another key
+            except _BrokenReply as broken:
+                tries += broken.stream.tries
+                left = deadline - now()
+                wait = self._client.wait_before(broken.error, tries, left, max_retries=fixed.get("max_retries"))
+                if wait is None or not broken.stream.repeatable:
+                    raise broken.error from broken.error.__cause__
+                logger.warning("the reply broke off and is asked for again in %.1f s: %s", wait, broken.error)
+                run.throw_away(effect)
+                yield TurnRestarted(self._where, str(broken.error))
+                await self.wait(anyio.sleep(wait))
+                again = {"extra_headers": broken.stream.request.own_headers(fixed.get("extra_headers"))}
+            else:
+                return
+            again["timeout"] = max(0.1, deadline - now())
+            again["max_retries"] = max(0, fixed.get("max_retries", self._client.max_retries) - tries)
+
+    def params(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
+        """Compose the request as the history stands and with what the provider is known to refuse."""
+        effect, refused = self._effect, self._client.refused(fixed["model"])
+        thread = self._run.state.threads[effect.thread]
+        final: str | None = None
+        if self._plan.output is not None:
+            fixed, final = self._plan.output.asked_for(fixed, by_call="text" in refused)
+        return next_request(
+            thread, last=effect.last, max_tool_calls=effect.max_tool_calls, fixed=fixed, refused=refused, final=final
+        )
+
+    async def _varied(self, fixed: Mapping[str, Any], context: Context[Any]) -> dict[str, Any]:
+        """Ask for what may differ from turn to turn: the tools on offer, the instructions."""
+        varied = dict(fixed)
+        if self._plan.offer is not None:
+            varied["tools"] = self._plan.offer(context)
+        if self._plan.instructions is not None:
+            made = self._plan.instructions(context)
+            text = made if isinstance(made, str) else await self.wait(made)
+            if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"instructions= gave {text!r:.100}; the function must return a text")
+            varied["instructions"] = text
+        return varied
+
+    async def _hooked(self, params: dict[str, Any], context: Context[Any]) -> dict[str, Any]:
+        for hook in self._plan.hooks:
+            changed = await self.wait(hook.before_model(context, params))
+            params = params if changed is None else dict(changed)
+        return params
+
+    async def _begin_history(self) -> None:
+        """Make the conversation that the thread keeps its history in; replay where the provider keeps none."""
+        effect, run = self._effect, self._run
+        thread = run.state.threads[effect.thread]
+        if thread.anchor is not None:
+            return
+        name = "previous_response_id" if thread.history == "response" else "conversation"
+        if name not in self._client.refused(self._plan.fixed["model"]):
+            from agentrt.drivers.refusals import conversation  # noqa: PLC0415 - only this form of history needs it
+
+            if thread.history == "response" or await conversation(self, run, effect, self._client):
+                return
+        logger.warning("the provider keeps no history (%s); it is replayed instead", name)
+        run.take(ModelFailed(effect.turn, "unsupported", effect.thread))
+
+    async def _reply(self, params: dict[str, Any], deadline: float) -> AsyncGenerator[RunEvent | Response, None]:
+        hosted = HostedCalls(self._where) if self._plan.hosted else None
+        said = 0
+        if self._run.streaming:
+            stream = self._client.stream(**params)
+            await self._posted(stream.__aenter__())
+            async with aclosing(stream), aclosing(self._streamed(stream, hosted)) as parts:
+                async for part in parts:
+                    if isinstance(part, TextDelta):
+                        said += len(part.delta)
+                    elif isinstance(part, TurnRestarted):
+                        said = 0
+                    yield part
+                response = stream.response
+        else:
+            params.pop("stream_options", None)  # they say how to stream, and this doesn't
+            response = await self._posted(self._client.create(**params))
+        if response.status in ("queued", "in_progress"):
+            response = await self.wait(self._client.wait(response, timeout=deadline - anyio.current_time()))
+        if self._run.streaming and len(response.text) > said:  # it was polled, or told only at the end
+            yield TextDelta(self._where, response.text[said:])
+        if hosted is not None:
+            for part in hosted.rest(response.items):
+                yield part
+        yield response
+
+    async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[RunEvent, None]:
+        begun, background = 1, stream.request.background
+        early = self._run.starts_early(self._effect)
+        where = self._where
+        while (event := await self._next_event(stream, background=background)) is not None:
+            if background and stream.begun > begun:
+                begun = stream.begun
+                self._run.throw_away(self._effect)
+                yield TurnRestarted(where, "the server sends the reply from its beginning again")
+            kind = event.type
+            if kind == "response.output_text.delta":
+                yield TextDelta(where, event.delta)
+            elif kind in _REASONING:
+                yield ReasoningDelta(where, event.delta)
+            elif kind.startswith("response.output_item."):
+                if early and kind == "response.output_item.done":
+                    self._run.see(self._effect, event)
+                for part in hosted.told(event) if hosted is not None else ():
+                    yield part
+
+    async def _posted(self, request: Awaitable[T]) -> T:
+        """Send a request; a status that refuses it is told apart from one that comes later, while its reply is read."""
+        try:
+            return await self.wait(request)
+        except StatusError as error:
+            raise _Refused(error) from error.__cause__
+
+    async def _next_event(self, stream: ResponseStream, *, background: bool) -> Event | None:
+        if self._interrupted:
+            raise StoppedByCaller
+        self._reading = stream  # `interrupt` reaches it: a scope around each event would cost a tenth of a stream
+        try:
+            if background:  # taking a stream up again has waits of its own
+                return await self.wait(anext(stream, None))
+            return await anext(stream, None)
+        except (UnreachableError, IncompleteStreamError) as error:
+            if self._interrupted:
+                raise StoppedByCaller from error
+            raise _BrokenReply(error, stream) from error
+        finally:
+            self._reading = None
+
+    async def _replied(self, response: Response, context: Context[Any]) -> ModelReplied:
+        """Find out what the core must know of a reply: its calls, what is wrong with its answer, what it costs."""
+        run, plan, effect = self._run, self._plan, self._effect
+        problem: str | None = None
+        for hook in plan.hooks:
+            response = await self.wait(hook.after_model(context, response)) or response
+        _check_reply(response)
+        verdicts: dict[int, Verdict] = {}
+        for position, item in enumerate(response.items):
+            if item.type in CALLS:
+                found = run.verdict(effect.thread, position, item)
+                verdicts[position] = found if isinstance(found, Verdict) else await self.wait(found)
+        if plan.output is not None and response.status == "completed" and not verdicts:
+            problem = await self.wait(run.problem_of(effect.thread, response.answer, context))
+        cost = run.cost_of(plan, response)
+        total = run.state.meter.usage.plus(response.usage)
+        run.tell(
+            UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status)
+        )
+        return ModelReplied(
+            effect.turn, response, effect.thread, verdicts, problem, cost, run.worked(), plan.output_retries
+        )
+
+    def _mended(self, error: StatusError, params: Mapping[str, Any]) -> bool:
+        """Note what was refused and can be left out or told in another way; false if it was something else."""
+        from agentrt.drivers.refusals import mend  # noqa: PLC0415 - on a refusal only
+
+        effect, run = self._effect, self._run
+        reason = mend(error, params, run.state.threads[effect.thread], self._plan.fixed, self._client)
+        if reason is not None and reason != "parameter":
+            run.take(ModelFailed(effect.turn, reason, effect.thread))
+        return reason is not None
+
+
+def _check_reply(response: Response) -> None:
+    """Raise where a run can't go on from a reply."""
+    if response.status == "failed":
+        error = response.error or {}
+        message = error.get("message") or "the server gave no reason"
+        raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
+    waiting = unanswerable(response.items)
+    if waiting is not None:
+        raise UsageError(f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools=")

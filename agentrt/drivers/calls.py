@@ -1,0 +1,187 @@
+"""The calls of a run: what is found out about them, and what runs."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from agentrt.core.protocol import CallModel, CallSeen, ModelFailed, RunTool, ToolReturned
+from agentrt.core.state import MAIN, Verdict
+from agentrt.events import ToolFinished, ToolProgress, ToolStarted
+from agentrt.registry.dispatch import MAX_PARALLEL, Answer, Caller, Crew, Prepared, prepare_call, run_prepared
+from agentrt.registry.output import encode_output, output_text
+from agentrt.registry.threads import call_soon
+from agentrt.wire.events import Event
+from agentrt.wire.items import FunctionCall, Item, item_view
+from agentrt.wire.json import as_dict, as_str
+
+if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+
+__all__ = ["Calls", "Key"]
+
+Key = tuple[str, int]
+"""A call: its thread, and its position in the reply."""
+
+
+class Calls:
+    """The calls of a run.
+
+    Args:
+        run: The run.
+        group: Owns what runs.
+    """
+
+    def __init__(self, run: Run[Any], group: anyio.abc.TaskGroup) -> None:
+        self._run = run
+        self._crew = Crew(group, MAX_PARALLEL)
+        self._home = (threading.get_ident(), anyio.lowlevel.current_token())
+        self._callers: dict[str, Caller] = {}
+        self._live: dict[Key, RunTool] = {}
+        self._begun: set[Key] = set()
+        self._early: list[anyio.CancelScope] = []
+        self.prepared: dict[Key, Prepared] = {}
+        """Calls as they were read, until they run."""
+
+    def verdict(self, thread: str, position: int, item: Item) -> Verdict | Awaitable[Verdict]:
+        """Find out what the core must know of a call: now where nobody has to be asked, else later.
+
+        Args:
+            thread: The thread whose reply has it.
+            position: Its position in the reply's output.
+            item: The call.
+        """
+        agent = self._run.agent_of(thread)
+        if item.type == "function_call":
+            prepared = prepare_call(agent.tools, item.raw, position, self.caller(thread))
+            self.prepared[thread, position] = prepared
+            tool = prepared.tool
+            if agent.is_plain and (tool is None or tool.approval is False):
+                if tool is None:  # there is none, or the arguments don't fit: the model is told
+                    return Verdict(as_str(item.raw.get("name")), effect="pure")
+                return Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
+        from agentrt.drivers.triage import triage  # noqa: PLC0415 - most calls need no closer look
+
+        return triage(self._run, thread, position, item)
+
+    def caller(self, thread: str) -> Caller:
+        """Say for whom the calls of a thread's turn run."""
+        run = self._run
+        found, usage = run.state.threads[thread], run.state.meter.usage
+        caller = self._callers.get(thread)
+        if caller is None or caller.turn != found.turn or caller.usage is not usage:
+            report = functools.partial(self._report, thread)
+            inside = "" if thread == MAIN else thread
+            run_id, deps = run.state.run_id, run.plan.deps
+            caller = Caller(deps, run_id, found.turn, usage, None, report, found.agent, inside, decided=True)
+            self._callers[thread] = caller
+        return caller
+
+    def start(self, effect: RunTool, *, early: bool = False) -> None:
+        """Begin a call as soon as there is a place for it.
+
+        Args:
+            effect: What the core asks for.
+            early: Whether its reply may still break.
+        """
+        key = (effect.thread, effect.position)
+        caller = self.caller(effect.thread)
+        prepared = self.prepared.pop(key, None)
+        if prepared is None or effect.edited is not None:
+            from agentrt.drivers.triage import prepared_anew  # noqa: PLC0415 - after a decision or a resume only
+
+            prepared = prepared_anew(self._run.agent_of(effect.thread), effect, caller)
+        self._live[key] = effect
+        job = self._run_early if early else self._run_tool
+        self._crew.add(job, (effect, prepared, caller), prepared.lane, exclusive=prepared.exclusive)
+
+    async def _run_tool(self, job: tuple[RunTool, Prepared, Caller]) -> None:
+        effect, prepared, caller = job
+        run, key = self._run, (effect.thread, effect.position)
+        if self._live.get(key) is not effect:
+            return  # it was thrown away before it began
+        self._begun.add(key)
+        call, where = cast("FunctionCall", effect.call), run.where(effect.thread)
+        run.tell(ToolStarted(where, call.call_id, call.name, str(call.arguments or "")))
+        started = anyio.current_time()
+        if run.plan.around is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
+            answer = await run_prepared(prepared, caller)
+        else:
+            answer = await self._run_attended(effect, prepared, caller)
+        took = anyio.current_time() - started
+        self._begun.discard(key)
+        if self._live.get(key) is not effect:
+            return
+        del self._live[key]
+        output = answer.item["output"]
+        output = output if isinstance(output, str) else output_text(output)
+        if answer.artifact is not None:
+            run.artifacts[call.call_id] = answer.artifact
+        run.tell(ToolFinished(where, call.call_id, call.name, output, answer.failed, took, artifact=answer.artifact))
+        run.deliver(ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
+
+    async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer:
+        from agentrt.drivers.attending import run_attended  # noqa: PLC0415 - with hooks, traces, edited arguments
+
+        return await run_attended(self._run.plan, self._run.agent_of(effect.thread), effect, prepared, caller)
+
+    def _report(
+        self, thread: str, call: Mapping[str, Any], fraction: float | None, message: str, piece: Any
+    ) -> None:
+        output = "" if piece is None else output_text(encode_output(piece).value)
+        call_id, name = as_str(call.get("call_id")), as_str(call.get("name"))
+        event = ToolProgress(self._run.where(thread), call_id, name, fraction, message, output)
+        home, token = self._home
+        if threading.get_ident() == home:
+            self._run.tell(event)
+        else:
+            call_soon(token, self._run.tell, event)
+
+    def not_begun(self) -> list[RunTool]:
+        """Give the calls that were handed out and have not begun."""
+        return [effect for key, effect in self._live.items() if key not in self._begun]
+
+    # --- early calls
+
+    def starts_early(self, effect: CallModel) -> bool:
+        """Tell whether calls of this turn may begin before its reply is whole."""
+        run = self._run
+        agent, thread = run.agent_of(effect.thread), run.state.threads[effect.thread]
+        pure = any(tool.effect == "pure" and tool.approval is False for tool in agent.tools.values())
+        shared = agent.hosted and effect.max_tool_calls is not None
+        return pure and thread.parallel and thread.last is None and not shared and not agent.hooks
+
+    def see(self, effect: CallModel, event: Event) -> None:
+        """Begin a call of a reply that goes on, if it is pure and nobody has to be asked."""
+        position, item = event.raw.get("output_index"), item_view(as_dict(event.raw.get("item")))
+        if item.type != "function_call" or not isinstance(position, int) or item.status == "incomplete":
+            return
+        run, thread = self._run, effect.thread
+        prepared = prepare_call(run.agent_of(thread).tools, item.raw, position, self.caller(thread))
+        tool = prepared.tool
+        if tool is None or tool.effect != "pure" or tool.approval is not False or tool.key in run.agent_of(thread).delegates:
+            return
+        verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
+        for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):
+            self.prepared[thread, position] = prepared
+            self.start(cast("RunTool", begun), early=True)
+
+    async def _run_early(self, job: tuple[RunTool, Prepared, Caller]) -> None:
+        with anyio.CancelScope() as scope:
+            self._early.append(scope)
+            await self._run_tool(job)
+
+    def throw_away(self, effect: CallModel) -> None:
+        """Forget a reply that broke, with all that was begun from it."""
+        if any(thread == effect.thread for thread, _ in self._live) or self._run.state.threads[effect.thread].calls:
+            for scope in self._early:
+                scope.cancel()
+            self._live = {key: live for key, live in self._live.items() if key[0] != effect.thread}
+            self._run.take(ModelFailed(effect.turn, "broken", effect.thread))
+        self._early.clear()

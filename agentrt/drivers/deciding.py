@@ -1,0 +1,125 @@
+"""Decisions on what is pending: asked for at once where there is somebody, or brought along by a resume."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import anyio.abc
+
+from agentrt.core import loop
+from agentrt.core.interrupts import check_decision
+from agentrt.core.pending import Approve, Decision, Pending, decision_from
+from agentrt.core.protocol import Ask, Decided, Effect, Finish, Resume, RunTool
+from agentrt.core.state import RunState, Verdict
+from agentrt.drivers.plan import Decide
+from agentrt.drivers.triage import prepared_anew
+from agentrt.errors import UsageError
+from agentrt.events import DecisionNeeded, ToolStarted
+from agentrt.registry.threads import run_in_thread
+from agentrt.wire.json import as_str
+
+if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+
+__all__ = ["ask", "resume"]
+
+logger = logging.getLogger("agentrt.run")
+
+
+def ask(run: Run[Any], group: anyio.abc.TaskGroup, pending: Pending) -> None:
+    """Tell that something is pending, and ask whoever may decide on it at once.
+
+    Args:
+        run: The run.
+        group: Owns the question.
+        pending: What is asked.
+    """
+    run.tell(DecisionNeeded(run.where(pending.thread), pending))
+    if run.plan.on_pending is not None:
+        run.deciding += 1
+        group.start_soon(_decide, run, run.plan.on_pending, pending)
+
+
+async def _decide(run: Run[Any], decide: Decide, pending: Pending) -> None:
+    event: Decided | Exception | None = None
+    try:
+        decision = await _called(decide, pending)
+        if decision is not None:
+            _check(run, run.state, pending, decision_from(decision))
+            event = Decided(pending.turn, pending.position, decision_from(decision), pending.thread)
+    except UsageError as error:
+        event = error
+    except Exception:
+        logger.exception("on_pending= failed, so %s stays open; decide with agent.resume(…)", pending.name)
+    run.deciding -= 1
+    run.deliver(event)
+
+
+async def _called(decide: Decide, pending: Pending) -> Decision | None:
+    """Ask: a sync function may wait for somebody's keyboard, so it runs in a thread."""
+    if inspect.iscoroutinefunction(decide):
+        return await decide(pending)
+    made = await run_in_thread(lambda: decide(pending))
+    return await made if inspect.isawaitable(made) else made
+
+
+def _check(run: Run[Any], state: RunState, pending: Pending, decision: Decision) -> None:
+    """Refuse a decision that can't be carried out."""
+    thread = state.threads[pending.thread]
+    check_decision(thread.verdicts[pending.position], decision)
+    if isinstance(decision, Approve) and decision.edited is not None:
+        if not isinstance(decision.edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"edited= takes the arguments by name, not {decision.edited!r:.100}")
+        call = thread.calls[pending.position]
+        effect = RunTool(pending.turn, pending.position, call, pending.thread, decision.edited)
+        agent = run.plan.agents[thread.agent]
+        prepared = prepared_anew(agent, effect, run.calls.caller(pending.thread))
+        if prepared.tool is None:
+            raise UsageError(f"the edited arguments don't fit {pending.name}: {prepared.problem}")
+
+
+async def resume(run: Run[Any]) -> list[Effect]:
+    """Take a run up where it was put away, and carry out the decisions that were brought along.
+
+    Raises:
+        UsageError: A decision fits nothing that is pending; the state is as it was.
+    """
+    verdicts: dict[tuple[str, int], Verdict] = {}
+    for name, thread in run.state.threads.items():
+        if thread.agent not in run.plan.agents:
+            raise UsageError(f"the state is of an agent {thread.agent!r}, which is not among {list(run.plan.agents)}")
+        for position, call in thread.calls.items() if thread.phase == "tools" else ():
+            if position not in thread.outputs:
+                found = run.calls.verdict(name, position, call)
+                verdicts[name, position] = found if isinstance(found, Verdict) else await found
+    event = Resume(verdicts)
+    state, _ = loop.step(run.state, event)
+    known = {pending.id: pending for pending in state.pending}
+    decided: list[Decided] = []
+    for pending_id, decision in run.plan.decisions.items():
+        pending = known.get(pending_id)
+        if pending is None:
+            raise UsageError(
+                f"nothing with the id {pending_id!r:.80} is pending: it was decided, or what it was about has changed; "
+                f"pending are {list(known)}"
+            )
+        _check(run, state, pending, decision_from(decision))
+        decided.append(Decided(pending.turn, pending.position, decision_from(decision), pending.thread))
+    for thread in run.state.threads.values():
+        if thread.parent is not None and thread.phase != "done":
+            call = run.state.threads[thread.parent].calls[thread.position].raw
+            told = (as_str(call.get("call_id")), as_str(call.get("name")), as_str(call.get("arguments")))
+            run.tell(ToolStarted(run.where(thread.parent), *told))
+    effects = run.take(event)
+    for each in decided:
+        effects += run.take(each)
+    done = {(each.thread, each.position) for each in decided}
+    return [
+        effect
+        for effect in effects
+        if not isinstance(effect, Finish)
+        and not (isinstance(effect, Ask) and (effect.pending.thread, effect.pending.position) in done)
+    ]

@@ -1,0 +1,91 @@
+"""The end of a run, and other changes of its state that are to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentrt.core.loop import step
+from agentrt.core.protocol import RunTool, Stop, ToolReturned, Withdrawn
+from agentrt.core.state import MAIN, RunState, Thread
+from agentrt.errors import LimitReachedError, OutputError
+from agentrt.events import AgentChanged, Noted, RunEvent, ToolFinished, ToolStarted
+from agentrt.wire.json import as_str
+
+if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+
+__all__ = ["at_rest", "changes", "check_end", "folded"]
+
+def folded(state: RunState, happened: Iterable[Any]) -> RunState:
+    """Take outputs into the state that had come when the run was left."""
+    for event in happened:
+        if isinstance(event, ToolReturned) and state.status in (None, "pending"):
+            state, _ = step(state, event)
+    return state
+
+
+def at_rest(state: RunState, happened: Iterable[Any], not_begun: Iterable[RunTool], stop: Stop | None) -> RunState:
+    """Give the state of a run that was left, so that it can be taken up again.
+
+    Args:
+        state: The state.
+        happened: What had been told and not been read.
+        not_begun: Calls that had not begun.
+        stop: How the run was to end, where somebody had said so.
+    """
+    state = folded(state, happened)
+    for effect in not_begun:
+        thread = state.threads[effect.thread]
+        if state.status is None and thread.turn == effect.turn and thread.phase != "done":
+            state, _ = step(state, Withdrawn(effect.turn, (effect.position,), effect.thread))
+    if stop is not None and state.status is None:
+        state, _ = step(state, stop)
+    return state
+
+
+def changes(run: Run[Any], before: RunState) -> Iterator[RunEvent]:
+    """Tell what a step has changed: notes, agents that took over, sub-agents that began or ended.
+
+    Args:
+        run: The run.
+        before: Its state before the step.
+    """
+    state = run.state
+    for note in state.notes[len(before.notes) :]:
+        yield Noted(run.where(MAIN), note)
+    for name, thread in state.threads.items():
+        earlier = before.threads.get(name)
+        if earlier is not None and earlier.agent != thread.agent:
+            yield AgentChanged(run.where(name), earlier.agent)
+        if thread.parent is None or (earlier is not None and earlier.phase == thread.phase):
+            continue
+        where, parent = run.where(thread.parent), state.threads[thread.parent]
+        call_id, call = thread.call_id or "", _of_call(parent, thread.call_id, "function_call")
+        if earlier is None:
+            run.started_at[name] = run.worked()
+            yield ToolStarted(where, call_id, as_str(call.get("name")), as_str(call.get("arguments")))
+        if thread.phase == "done":
+            text = as_str(_of_call(parent, thread.call_id, "function_call_output").get("output"))
+            took = run.worked() - run.started_at.pop(name, run.worked())
+            yield ToolFinished(where, call_id, as_str(call.get("name")), text, text.startswith("Error:"), took)
+
+
+def _of_call(thread: Thread, call_id: str | None, kind: str) -> Mapping[str, Any]:
+    """Find a call or its output in a thread, among the open ones and in the history."""
+    places = (*thread.calls.values(), *thread.outputs.values(), *reversed(thread.items))
+    return next((item.raw for item in places if item.type == kind and item.raw.get("call_id") == call_id), {})
+
+
+def check_end(state: RunState) -> None:
+    """Raise where the end of a run is an error: nothing fits the output type, or a limit that was to raise."""
+    thread = state.threads[MAIN]
+    if state.status == "incomplete" and thread.problem is not None:
+        raise OutputError(
+            f"the model gave no answer that fits the output type, in {thread.tries + 1} tries: {thread.problem}"
+        )
+    if state.status == "limit" and state.limits.on_limit == "raise":
+        raise LimitReachedError(
+            f"the run reached {state.stopped_by}; raise it in limits=, or look at Result(error.state)",
+            stopped_by=state.stopped_by,
+        )

@@ -1,0 +1,111 @@
+"""What a run needs beside its state: the agents that may work in it, and who is to be told and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agentrt.client import Client
+from agentrt.core.limits import Limits
+from agentrt.core.pending import Decision, Pending
+from agentrt.core.state import Thread
+from agentrt.events import RunEvent
+from agentrt.hooks import Hooks
+from agentrt.registry import Tool
+from agentrt.registry.context import Context
+
+if TYPE_CHECKING:
+    from agentrt.drivers.keeping import Keeper
+    from agentrt.prices import Prices
+    from agentrt.registry.outputs import OutputForm
+
+__all__ = ["AgentPlan", "Decide", "Delegate", "Plan"]
+
+Decide = Callable[[Pending], Decision | None | Awaitable[Decision | None]]
+"""Decides on what is pending, at once; None leaves it open."""
+
+
+@dataclass(frozen=True)
+class Delegate:
+    """A tool that stands for another agent.
+
+    Args:
+        agent: That agent's name.
+        handoff: Whether it takes the conversation over, instead of answering the call.
+        begin: Makes the thread that it begins with, of what it is asked.
+    """
+
+    agent: str
+    handoff: bool
+    begin: Callable[[str], Thread]
+
+
+@dataclass(frozen=True)
+class AgentPlan:
+    """What one agent brings.
+
+    Args:
+        name: Its name.
+        acquire: Gives the client.
+        release: Gives it back.
+        tools: The tools that run here, by key.
+        fixed: The request's parameters that the user chose: model, instructions, tools and settings.
+        limits: Its limits.
+        parallel: Whether its calls may run at once.
+        hosted: Whether the provider runs tools of its own.
+        offer: Gives what goes into the request's ``tools``, where that may change from turn to turn.
+        instructions: Gives the instructions, where they are made for each request.
+        output: The form of its answer; None where that is text.
+        output_retries: How often an answer that doesn't fit is sent back.
+        hooks: Its hooks.
+        delegates: The tools that stand for other agents, by key.
+        prices: What its models cost.
+    """
+
+    name: str
+    acquire: Callable[[], Client]
+    release: Callable[[], Awaitable[None]]
+    tools: Mapping[str, Tool[..., Any]]
+    fixed: Mapping[str, Any]
+    limits: Limits
+    parallel: bool = True
+    hosted: bool = False
+    offer: Callable[[Context[Any]], list[Any]] | None = None
+    instructions: Callable[[Context[Any]], str | Awaitable[str]] | None = None
+    output: OutputForm[Any] | None = None
+    output_retries: int = 2
+    hooks: tuple[Hooks, ...] = ()
+    delegates: Mapping[str, Delegate] = field(default_factory=dict[str, Delegate])
+    prices: Prices | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its calls are calls of tools and nothing else, with nobody to look at them first."""
+        return not (self.hooks or self.delegates or self.output)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run needs beside its state.
+
+    Args:
+        agents: The agents that may work in it, by name.
+        deps: What tools get as ``context.deps``.
+        observers: Are told each event when it happens.
+        around: Gives the context that a call runs in, by thread and call id: its span is the current one there.
+        on_pending: Decides at once what is pending; None where there is nobody to ask.
+        keeper: Keeps the run and its session in a store.
+        resumes: Whether the state was put away; then these decisions are taken first.
+        decisions: Decisions on what is pending, by its id.
+    """
+
+    agents: Mapping[str, AgentPlan]
+    deps: Any = None
+    observers: tuple[Callable[[RunEvent], None], ...] = ()
+    around: Callable[[str, str], AbstractContextManager[None]] | None = None
+    on_pending: Decide | None = None
+    keeper: Keeper | None = None
+    resumes: bool = False
+    decisions: Mapping[str, Decision] = field(default_factory=dict[str, Decision])

@@ -1,0 +1,179 @@
+"""A closer look at a call: hooks, approval, other agents, the final output. What the core must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_jsonable_python
+
+from agentrt.core.pending import Kind, Pending, pending_id
+from agentrt.core.protocol import RunTool
+from agentrt.core.state import Verdict, evolve
+from agentrt.drivers.plan import AgentPlan
+from agentrt.errors import ToolError
+from agentrt.registry.context import Context
+from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approval, prepare_call
+from agentrt.registry.output import as_text
+from agentrt.wire.items import Item
+from agentrt.wire.json import as_dict, as_str, dump, parse
+from agentrt.wire.text import unmistakable
+
+if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+    from agentrt.registry.outputs import OutputForm
+    from agentrt.registry.tool import Tool
+
+__all__ = ["asked_for", "prepared_anew", "problem_of", "triage"]
+
+_SHOWN = 2000
+
+
+async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdict:
+    """Find out what the core must know of a call, with code of the user's where there is some.
+
+    Args:
+        run: The run.
+        thread: The thread whose reply has it.
+        position: Its position in the reply's output.
+        item: The call.
+    """
+    agent = run.agent_of(thread)
+    if item.type == "mcp_approval_request":
+        return _asked_by_server(run, thread, position, item)
+    prepared = run.calls.prepared[thread, position]
+    name = as_str(item.raw.get("name"))
+    if agent.output is not None and name == agent.output.name and not item.raw.get("namespace"):
+        context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=agent.name)
+        problem = await problem_of(run, thread, as_str(item.raw.get("arguments")), context)
+        return Verdict(name, "output", "pure", problem=problem)
+    try:
+        prepared = await _hooked(agent, prepared, run.calls.caller(thread))
+        if prepared.tool is None:
+            return Verdict(name, effect="pure")
+        tool = prepared.tool
+        wanted = tool.approval is not False and await needs_approval(tool, prepared.values)
+    except ToolError as error:
+        prepared = prepared._replace(tool=None, problem=as_text(error), lane=None, exclusive=False)
+        return Verdict(name, effect="pure")
+    finally:
+        run.calls.prepared[thread, position] = prepared
+    verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
+    delegate = agent.delegates.get(tool.key)
+    if delegate is not None and delegate.handoff:
+        other = run.plan.agents[delegate.agent]
+        verdict = evolve(verdict, role="handoff", agent=other.name, parallel=other.parallel)
+    elif delegate is not None:
+        verdict = evolve(verdict, role="agent", begin=delegate.begin(as_str(prepared.values.get("task"))))
+    if wanted and verdict.role != "handoff":
+        arguments = as_dict(_plain({**tool.form.defaults, **prepared.values}))
+        call_id = as_str(item.raw.get("call_id"))
+        ask = _pending(run, thread, position, "tool", tool.key, arguments, call_id, tool.definition_hash)
+        verdict = evolve(verdict, ask=ask, definition=tool.definition_hash)
+    return verdict
+
+
+async def _hooked(agent: AgentPlan, prepared: Prepared, caller: Caller) -> Prepared:
+    for hook in agent.hooks:
+        if prepared.tool is None:
+            break
+        context = context_of(prepared.tool, prepared.call, prepared.position, caller, 1)
+        changed = await hook.before_tool(context, prepared.tool, prepared.values)
+        if changed is not None:
+            prepared = _with_arguments(agent.tools, prepared.call, prepared.position, caller, changed)
+    return prepared
+
+
+def _with_arguments(
+    tools: Mapping[str, Tool[..., Any]],
+    call: Mapping[str, Any],
+    position: int,
+    caller: Caller,
+    arguments: Mapping[str, Any],
+) -> Prepared:
+    text = dump(_plain(dict(arguments))).decode()
+    return prepare_call(tools, {**call, "arguments": text}, position, caller)._replace(call=call)
+
+
+def prepared_anew(agent: AgentPlan, effect: RunTool, caller: Caller) -> Prepared:
+    """Read a call once more: after it was put away, or with the arguments that a decider gave instead."""
+    call = effect.call.raw
+    if effect.edited is None:
+        return prepare_call(agent.tools, call, effect.position, caller)
+    return _with_arguments(agent.tools, call, effect.position, caller, effect.edited)
+
+
+def _asked_by_server(run: Run[Any], thread: str, position: int, item: Item) -> Verdict:
+    raw = item.raw
+    key = f"{as_str(raw.get('server_label'))}.{as_str(raw.get('name'))}"
+    try:
+        arguments = as_dict(parse(as_str(raw.get("arguments")) or "{}"))
+    except ValueError:
+        arguments = {"arguments": raw.get("arguments")}
+    ask = _pending(run, thread, position, "mcp", key, arguments, as_str(raw.get("id")), "")
+    return Verdict(key, "mcp", "unsafe", ask=ask)
+
+
+def _pending(  # noqa: PLR0913 - all that a decision is about
+    run: Run[Any],
+    thread: str,
+    position: int,
+    kind: Kind,
+    key: str,
+    arguments: Mapping[str, Any],
+    call_id: str,
+    definition: str,
+) -> Pending:
+    turn, agent = run.state.threads[thread].turn, run.state.threads[thread].agent
+    found = pending_id(run.state.run_id, thread, turn, position, kind, key, definition, arguments)
+    text = _text(key, arguments)
+    return Pending(found, kind, key, arguments, text, agent, thread, turn, position, call_id, definition)
+
+
+def _text(key: str, arguments: Mapping[str, Any]) -> str:
+    """Say in a line for each argument what is asked for; nothing in it can hide or look like something else."""
+    lines = [unmistakable(key)]
+    for name, value in arguments.items():
+        told = value if isinstance(value, str) else dump(value).decode()
+        more = f" … ({len(told)} characters)" if len(told) > _SHOWN else ""
+        lines.append(f"  {unmistakable(name)}: {unmistakable(told[:_SHOWN])}{more}")
+    return "\n".join(lines)
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    return to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64", inf_nan_mode="strings")
+
+
+def asked_for(form: OutputForm[Any], fixed: Mapping[str, Any], *, by_call: bool) -> tuple[dict[str, Any], str | None]:
+    """Add the form of the answer to what a request says.
+
+    Args:
+        form: The form.
+        fixed: The request's parameters so far.
+        by_call: Whether the answer comes as a call, as the provider lacks ``text.format``.
+
+    Returns:
+        The parameters, and the name of the call.
+    """
+    if by_call:
+        return {**fixed, "tools": [*(fixed.get("tools") or ()), form.definition]}, form.name
+    return {**fixed, "text": {**(fixed.get("text") or {}), "format": form.format}}, None
+
+
+async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any]) -> str | None:
+    """Read an answer in the agent's form; gives what is wrong with it, for the model to read.
+
+    Args:
+        run: The run; it keeps what was read.
+        thread: The thread.
+        text: The answer.
+        context: For validators.
+    """
+    form = cast("OutputForm[Any]", run.agent_of(thread).output)
+    try:
+        run.values[thread] = await form.read(text, context)
+    except ToolError as error:
+        return as_text(error)
+    return None
+
+
