@@ -43,7 +43,7 @@ class ScriptedModel(Scripted, Client):
             raise UsageError("a ScriptedModel sends nothing, so it takes no http_client; use ResponsesServer with it")
         self._set_up(script, api_key if isinstance(api_key, str) else None)
         http_client = httpx2.AsyncClient(transport=httpx2.MockTransport(self._answer_in_process))
-        options = {"base_url": "http://scripted.invalid/v1", **client_options}
+        options: dict[str, Any] = {"base_url": "http://scripted.invalid/v1", **client_options}
         super().__init__(api_key=api_key, http_client=http_client, **options)
 
     async def _answer_in_process(self, request: httpx2.Request) -> httpx2.Response:
