@@ -299,7 +299,7 @@ async def test_bodies_of_every_kind_come_back_as_they_were(tmp_path):
     with Cassette(path, "replay") as cassette:
         async with httpx2.AsyncClient(transport=cassette.transport()) as http:
             replayed = await ask(http, "http://elsewhere/v1")
-    assert replayed == recorded[:4] + [b'{"a":1}', 400]
+    assert replayed == [*recorded[:4], b'{"a":1}', 400]
     forms = [set(exchange["response"]) - {"status", "headers"} for exchange in written(path)["exchanges"]]
     assert forms == [{"base64"}, {"text"}, {"text"}, set(), {"json"}, {"json"}]
 
@@ -400,9 +400,8 @@ async def test_nothing_is_written_where_nothing_was_asked(tmp_path):
         with Cassette(path, mode):
             pass
         assert not path.exists()
-    with Cassette(path, "replay") as cassette:
-        with pytest.raises(CassetteMissError, match="doesn't exist"):
-            await cassette.client().create(model="m", input="hi")
+    with Cassette(path, "replay") as cassette, pytest.raises(CassetteMissError, match="doesn't exist"):
+        await cassette.client().create(model="m", input="hi")
 
 
 async def test_a_file_that_is_there_is_never_added_to(tmp_path):

@@ -186,9 +186,9 @@ def test_a_retry_waits_as_long_as_the_server_says_without_anybody_waiting(backen
 
 @BACKENDS
 def test_the_whole_timeout_and_the_idle_timeout_follow_the_fake_clock(backend):
-    async def late(timeout):
+    async def late(seconds):
         with pytest.raises(DeadlineError):
-            await ScriptedModel(lambda _: say("a", delay=1000)).create(model="m", input="hi", timeout=timeout)
+            await ScriptedModel(lambda _: say("a", delay=1000)).create(model="m", input="hi", timeout=seconds)
 
     async def silent():
         model = ScriptedModel([say("a", pause=1000)], idle_timeout=50, max_retries=0)
@@ -290,9 +290,8 @@ def test_no_network_holds_for_plain_sockets_and_lookups_and_ends_with_its_block(
     methods = dict(vars(socket.socket))
     functions = {name: getattr(socket, name) for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex")}
     with no_network():
-        with no_network(loopback=False):
-            with pytest.raises(NetworkBlockedError):
-                socket.getaddrinfo("localhost", 80)
+        with no_network(loopback=False), pytest.raises(NetworkBlockedError):
+            socket.getaddrinfo("localhost", 80)
         assert socket.getaddrinfo("localhost", 80)
         assert socket.gethostbyname("127.0.0.1") == "127.0.0.1"
         for blocked in (socket.gethostbyname, socket.gethostbyname_ex, lambda name: socket.getaddrinfo(name, "http")):

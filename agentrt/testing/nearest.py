@@ -34,9 +34,17 @@ def describe_nearest(asked: dict[str, Any], recorded: Sequence[dict[str, Any]]) 
     return "\n".join([*lines, *["  … and more"] * (len(found) > _SHOWN)])
 
 
-def _distance(asked: dict[str, Any], recorded: dict[str, Any]) -> tuple[bool, bool, int]:
-    count = sum(1 for _ in itertools.islice(_differences(recorded, asked, "$"), _COUNTED))
-    return asked["method"] != recorded["method"], asked["path"] != recorded["path"], count
+def _distance(asked: dict[str, Any], recorded: dict[str, Any]) -> tuple[bool, bool, float]:
+    found = itertools.islice(_differences(recorded, asked, "$"), _COUNTED)
+    cost = sum(_cost(there, here) for _, there, here in found)
+    return asked["method"] != recorded["method"], asked["path"] != recorded["path"], cost
+
+
+def _cost(one: Any, other: Any) -> float:
+    """Weigh a difference: 1, but less for texts that begin alike."""
+    if isinstance(one, str) and isinstance(other, str):
+        return 1 - _common(one, other) / max(len(one), len(other))
+    return 1
 
 
 def _differences(recorded: Any, asked: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -103,7 +103,7 @@ def _patch() -> None:
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
-    own = dict[str, Any](vars(owner)).get(name)
+    own = owner.__dict__.get(name)
 
     def undo() -> None:
         if own is None:  # it is inherited
