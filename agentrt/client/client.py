@@ -6,7 +6,6 @@ import inspect
 import logging
 import os
 import random
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -297,7 +296,7 @@ class Client(Endpoints):
             within: The clock of what this is a part of; None for the request's own timeouts.
         """
         timeouts = request.timeouts if within is None else within.timeouts
-        deadline = time.monotonic() + timeouts.whole if within is None else within.deadline
+        deadline = anyio.current_time() + timeouts.whole if within is None else within.deadline
         attempt = 1
         while True:
             try:
@@ -305,7 +304,7 @@ class Client(Endpoints):
             except ServerError as error:
                 error.client_request_id = request.headers["x-client-request-id"]
                 error.repeatable = request.repeatable or was_refused(error)
-                left = deadline - time.monotonic()
+                left = deadline - anyio.current_time()
                 wait = self.wait_before(error, attempt, left, max_retries=request.max_retries)
                 if wait is None or not error.repeatable:
                     raise
@@ -330,7 +329,7 @@ class Client(Endpoints):
     async def _of_first_available(
         self, requests: list[PreparedRequest], once: Callable[[PreparedRequest, Clock], Awaitable[T]]
     ) -> T:
-        clock = Clock(requests[0].timeouts, time.monotonic() + requests[0].timeouts.whole)
+        clock = Clock(requests[0].timeouts, anyio.current_time() + requests[0].timeouts.whole)
         for request in requests[:-1]:
             try:
                 return await self._retrying(request, once, clock)
@@ -345,7 +344,7 @@ class Client(Endpoints):
     ) -> Opened | Response:
         """Open a background response's stream again after the event it broke at, or poll where that can't be had."""
         response_id, after = as_str(stream.partial.id), stream.last_number
-        wait = self.wait_before(error, stream.breaks, clock.deadline - time.monotonic(), max_retries=max_retries)
+        wait = self.wait_before(error, stream.breaks, clock.deadline - anyio.current_time(), max_retries=max_retries)
         if wait is None:
             raise error
         if isinstance(error, IncompleteStreamError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,7 +82,7 @@ class Endpoints:
         if timeout is not None:
             check_number("timeout", timeout)
             timeouts = Timeouts(self._timeouts.connect, self._timeouts.idle, timeout)
-            clock = Clock(timeouts, time.monotonic() + timeout)
+            clock = Clock(timeouts, anyio.current_time() + timeout)
         found = response if isinstance(response, Response) else await self._retrieve(response, within=clock)
         return await self._polled(found, clock)
 
@@ -172,7 +171,7 @@ class Endpoints:
                 raise UsageError("the response has no id, so it can't be polled; create it with background=True")
             if len(found.id) > MAX_ID:
                 raise WireError(f"the response has an id of {len(found.id)} characters, which is none")
-            left = math.inf if clock is None else clock.deadline - time.monotonic()
+            left = math.inf if clock is None else clock.deadline - anyio.current_time()
             over = DeadlineError(
                 f"the response {found.id} was still {found.status} when the time was over; it goes on at the server: "
                 f"client.wait({found.id!r}) takes it up again"

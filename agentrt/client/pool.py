@@ -11,7 +11,6 @@ import contextlib
 import select
 import ssl
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 
@@ -69,7 +68,7 @@ class PoolSender(Sender):
         return _PoolResponse(self, line, response)
 
     async def _take(self) -> _Line | None:
-        oldest = time.monotonic() - _KEEPALIVE_SECONDS
+        oldest = anyio.current_time() - _KEEPALIVE_SECONDS
         if self._idle and self._idle[0][0] < oldest:
             await self._idle.popleft()[1].close()
         while self._idle:
@@ -106,7 +105,7 @@ class PoolSender(Sender):
     async def give_back(self, line: _Line) -> None:
         """Keep a connection for the next request where that is possible, else close it."""
         if not self._closed and len(self._idle) < _MAX_IDLE and line.is_free():
-            self._idle.append((time.monotonic(), line))
+            self._idle.append((anyio.current_time(), line))
         else:
             await line.close()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -65,7 +64,7 @@ class Clock:
 
     Args:
         timeouts: How long each may take.
-        deadline: When the whole must be over, on `time.monotonic`.
+        deadline: When the whole must be over, on the event loop's clock, `anyio.current_time`.
     """
 
     __slots__ = ("_quiet_until", "deadline", "timeouts", "waiting")
@@ -85,19 +84,19 @@ class Clock:
 
     def at_least(self, seconds: float) -> Clock:
         """Give a clock whose deadline is this one's, or so many seconds from now where that is later."""
-        return Clock(self.timeouts, max(self.deadline, time.monotonic() + seconds))
+        return Clock(self.timeouts, max(self.deadline, anyio.current_time() + seconds))
 
     def start_listening(self) -> None:
         """An event, or the beginning of a stream: silence is counted from here on."""
-        self._quiet_until = time.monotonic() + self.timeouts.idle
+        self._quiet_until = anyio.current_time() + self.timeouts.idle
 
     def left(self) -> float:
         """Count the seconds until the first of the clocks rings."""
-        return max(0.0, min(self.deadline, self._quiet_until) - time.monotonic())
+        return max(0.0, min(self.deadline, self._quiet_until) - anyio.current_time())
 
     def error(self, where: str) -> UnreachableError:
         """Make the error for the clock that rang."""
-        if time.monotonic() >= self.deadline:
+        if anyio.current_time() >= self.deadline:
             return DeadlineError(
                 f"{where} gave no whole answer within {self.timeouts.whole:g} seconds; raise timeout=, or ask for less"
             )

@@ -18,10 +18,13 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 
-__all__ = ["asyncio_is_running", "call_soon", "copied_context", "run_in_thread", "submit"]
+__all__ = ["Job", "asyncio_is_running", "call_soon", "copied_context", "held_jobs", "run_in_thread", "submit"]
 
 T = TypeVar("T")
 Job = Callable[[], None]
+
+held_jobs: contextvars.ContextVar[Callable[[Job], Job] | None] = contextvars.ContextVar("held_jobs", default=None)
+"""Wraps the jobs of a test whose clock must stand still while they run."""
 
 
 class _Worker:
@@ -61,6 +64,9 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - where there is fork, 
 
 def submit(job: Job) -> None:
     """Run a job in a daemon thread, without waiting for it. The job must not raise."""
+    hold = held_jobs.get()
+    if hold is not None:
+        job = hold(job)
     try:
         worker = _idle.pop()
     except IndexError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -73,6 +74,15 @@ class Answer(NamedTuple):
     chunks: Iterable[bytes]
     kind: str = "application/json"
     cut_after: int | None = None
+
+    def sent(self) -> Iterator[bytes]:
+        """Give the pieces that are sent, made as they are."""
+        return itertools.islice(self.chunks, self.cut_after)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the connection is cut after that, where the body should end."""
+        return self.turn.cut or self.cut_after is not None
 
 
 class RefusedError(Exception):

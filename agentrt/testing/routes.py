@@ -15,7 +15,7 @@ from agentrt.testing.turns import Turn
 from agentrt.wire.compose import response_events, response_resource, sse_bytes, unfinished, usage_counts
 from agentrt.wire.json import as_dict, as_list, dump
 
-__all__ = ["Routes", "Script"]
+__all__ = ["Routes", "Script", "base_path"]
 
 Script = Iterable[Turn] | Callable[[dict[str, Any]], Turn]
 
@@ -323,6 +323,12 @@ class Routes:
         if content is None:
             raise RefusedError(404, "not_found", f"There is no file '{file_id}' in container '{container_id}'.")
         return Answer(Turn(), [content], "application/octet-stream")
+
+
+def base_path(path: str) -> str:
+    """Give what a path has before the API's own part, such as ``/v1``."""
+    root = _ROOTS.search(path)
+    return path[: root.start()] if root else ""
 
 
 def _player(script: Iterable[Turn]) -> Callable[[dict[str, Any]], Turn]:

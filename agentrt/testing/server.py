@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import h11
 
 from agentrt.testing.answers import Answer, Recorded
-from agentrt.testing.routes import Routes, Script
-from agentrt.testing.store import Store
+from agentrt.testing.script import Script, Scripted
 
 __all__ = ["Recorded", "ResponsesServer", "Script"]
 
@@ -20,7 +17,7 @@ _START_SECONDS = 10
 _ACCEPT_STEPS, _END_STEPS = 5, 1000
 
 
-class ResponsesServer:
+class ResponsesServer(Scripted):
     """Plays a script to whoever asks, as JSON or, where the request has ``stream: true``, as events in full order.
 
     It has every endpoint: stored responses, conversations, background, compaction, token counts, files. It runs on a
@@ -37,10 +34,7 @@ class ResponsesServer:
     """
 
     def __init__(self, script: Script = (), *, api_key: str | None = None) -> None:
-        self.requests: list[Recorded] = []
-        """What was asked, oldest first."""
-        self._routes = Routes(script, api_key)
-        self._request_ids = itertools.count(1)
+        self._set_up(script, api_key)
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,27 +43,6 @@ class ResponsesServer:
     def url(self) -> str:
         """The ``base_url`` for a client."""
         return f"http://127.0.0.1:{self._port}/v1"
-
-    @property
-    def files(self) -> dict[tuple[str, str], bytes]:
-        """The files of containers, for a test to put in: ``server.files["cntr_1", "cfile_1"] = b"…"``."""
-        return self._routes.files
-
-    def context(self, of: str | Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give all items behind something, oldest first: what a model would have read.
-
-        Args:
-            of: A response's id, for its whole input and its output; a conversation's id; or the body of a request, as
-                a script gets it, for what the server adds to it and its own input.
-
-        Raises:
-            KeyError: Nothing is kept under that id.
-        """
-        return self._routes.context(of)
-
-    def forget(self) -> None:
-        """Lose all stored responses and conversations, as a server may in the middle of a run."""
-        self._routes.store = Store()
 
     def __enter__(self) -> Self:
         """Start serving."""
@@ -138,22 +111,25 @@ class ResponsesServer:
         assert request is not None
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
         recorded = Recorded(request.method.decode(), request.target.decode(), headers, bytes(body))
-        self.requests.append(recorded)
-        return await self._send(self._routes.answer(recorded), connection, writer)
+        return await self._send(*self._answer(recorded), connection, writer)
 
-    async def _send(self, answer: Answer, connection: h11.Connection, writer: asyncio.StreamWriter) -> bool:
+    async def _send(
+        self,
+        answer: Answer,
+        head: list[tuple[str, str]],
+        connection: h11.Connection,
+        writer: asyncio.StreamWriter,
+    ) -> bool:
         turn = answer.turn
         await asyncio.sleep(turn.delay)
-        request_id = f"req_{next(self._request_ids)}"
-        head = [("content-type", answer.kind), ("x-request-id", request_id), *turn.headers.items()]
         if not any(name.lower() == "content-length" for name in turn.headers):
             head.append(("transfer-encoding", "chunked"))
         writer.write(connection.send(h11.Response(status_code=turn.status, headers=head)) or b"")
-        for chunk in itertools.islice(answer.chunks, answer.cut_after):
+        for chunk in answer.sent():
             writer.write(connection.send(h11.Data(data=chunk)) or b"")
             await writer.drain()
             await asyncio.sleep(turn.pause)
-        if turn.cut or answer.cut_after is not None:
+        if answer.is_cut:
             await writer.drain()
             return False
         writer.write(connection.send(h11.EndOfMessage()) or b"")
