@@ -2,54 +2,93 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, cast
 
 import anyio.lowlevel
-from typing_extensions import Unpack
+from typing_extensions import TypeVar, Unpack
 
+from agentrt.assembly import (
+    CALLED_HERE,
+    ToolLike,
+    check_nothing_is_lost,
+    check_types,
+    earlier_thread,
+    family,
+    instructions_now,
+    sort_tools,
+    take_anchor,
+)
 from agentrt.client import Client, PreparedRequest
 from agentrt.core.history import next_request
 from agentrt.core.limits import Limits
+from agentrt.core.pending import Decision
+from agentrt.core.repair import repaired
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
-from agentrt.drivers.local import Plan, Run
+from agentrt.delegates import AgentTool
+from agentrt.drivers.local import Run
+from agentrt.drivers.plan import AgentPlan, Decide, Delegate, Plan
 from agentrt.errors import UsageError
-from agentrt.registry import Context, Registry, Tool
+from agentrt.events import RunEvent
+from agentrt.hooks import Hooks
+from agentrt.registry import Context, Registry
+from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
-from agentrt.wire.json import is_dict
 from agentrt.wire.parts import Input, input_items
-from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, no_such
+from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, model_names, no_such
 
 if TYPE_CHECKING:
-    from agentrt.builtin import BuiltinTool
+    from agentrt.prices import Prices
+    from agentrt.registry.outputs import OutputForm
+    from agentrt.store import Store
 
-__all__ = ["Agent", "Input", "ToolLike"]
+__all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
-_CALLED_HERE = {
-    "input": "agent.run(…)",
-    "max_turns": "limits=Limits(max_turns=…)",
-    "messages": "agent.run(…)",
-    "stream": "agent.stream(…)",
-    "system_prompt": "instructions",
-}
-
-ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
+Out = TypeVar("Out", default=str)
+Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
+_RESUMED = ("after", "session", "run_id")
 
 
-class Agent:
+class RunOptions(TypedDict, total=False):
+    """What may be said of one run."""
+
+    deps: Any
+    """What tools get as ``context.deps``: a database, a user, …."""
+    after: Result[Any] | Sequence[Item] | None
+    """An earlier result: the conversation goes on from there. Or all items of a conversation, the user's own messages
+    included (``result.items`` has only what the run added)."""
+    session: str | None
+    """The id of a conversation in the agent's store: it goes on from there, and is kept there, also when the run fails."""
+    limits: Limits | None
+    """Limits for this run instead of the agent's."""
+    run_id: str | None
+    """An id of your own for the run. With a store a known one is resumed, or its result is given."""
+    on_pending: Decide | None
+    """Decides at once what is pending, sync or async; None leaves it open. Without it the run ends as ``pending``."""
+
+
+class Agent(Generic[Out]):
     """A model with instructions and tools. It keeps no state of its runs: they may be concurrent.
 
     Args:
         model: The model's name, as the provider knows it; of a list, the next one is asked when the first stays
             unavailable.
-        name: The agent's own name, for events and logs.
-        instructions: What the model is told before anything else.
-        tools: Functions, `Tool` objects, registries, and tools that the provider runs: `agentrt.builtin`, or a dict,
-            which is sent as it is.
+        name: The agent's own name, for events, logs, and other agents.
+        instructions: What the model is told before anything else; or a function of the context that gives it, sync or
+            async, asked before each request.
+        tools: Functions, `Tool` objects, registries, other agents (``agent.as_tool()``, ``handoff(agent)``), and tools
+            that the provider runs: `agentrt.builtin`, or a dict, which is sent as it is.
+        output_type: What the answer must be: any type that pydantic takes. The model is told its schema, and what
+            doesn't fit is sent back.
+        output_validators: Functions of the answer, or of the context and the answer, that give it back, or raise
+            ValueError or `ToolRetry` with words for the model.
+        output_retries: How often an answer that doesn't fit is sent back.
         limits: What each run may use.
         parallel_tool_calls: Whether the model may ask for several calls at once; they then run at once, up to 64.
             False is sent as false, and what comes all the same is run one after another.
@@ -59,6 +98,11 @@ class Agent:
             a conversation on the server (``conversation=`` names one). Both fall back to replaying when the server has
             lost what the run made.
         client: The client to use; default one of the agent's own, made from the environment when it is first needed.
+        store: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
+        hooks: Your code before and after model calls and tool calls.
+        observers: Functions that are told each event of each run when it happens. They must not wait.
+        prices: US dollars per million tokens by model, for ``result.cost`` and ``Limits(cost=…)``; default what the
+            extra ``prices`` knows.
         **settings: More parameters of the request, by the Responses API's names: ``temperature``, ``reasoning``, …
 
     Raises:
@@ -70,107 +114,94 @@ class Agent:
         model: str | Sequence[str],
         *,
         name: str = "agent",
-        instructions: str | None = None,
+        instructions: Instructions | None = None,
         tools: Iterable[ToolLike] = (),
+        output_type: type[Out] = cast("Any", str),
+        output_validators: Sequence[Callable[..., Any]] = (),
+        output_retries: int = 2,
         limits: Limits | None = None,
         parallel_tool_calls: bool = True,
         max_tool_calls: int | None = None,
         history: History = "replay",
         client: Client | None = None,
+        store: Store | None = None,
+        hooks: Sequence[Hooks] = (),
+        observers: Sequence[Callable[[RunEvent], None]] = (),
+        prices: Prices | None = None,
         **settings: Unpack[RequestSettings],
     ) -> None:
         for setting in settings:
             if setting not in RequestSettings.__annotations__:
-                raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, _CALLED_HERE)
+                raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, CALLED_HERE)
         self.model = model
         self.name = name
+        self.instructions = instructions
         self.registry = Registry()
         check_ranges(settings)
         include = list(settings.get("include") or ())
-        hosted = _sort_tools(tools, self.registry, include)
+        self._hosted = sort_tools(tools, self.registry, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
-        _check_types(limits=(limits, Limits), client=(client, Client), instructions=(instructions, str))
+        check_types(limits=(limits, Limits), client=(client, Client), name=(name, str))
+        if not callable(instructions):
+            check_types(instructions=(instructions, str))
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
-        self._hosted = hosted
         self._varies = any(not isinstance(tool.enabled, bool) for tool in self.registry)
         definitions = (
-            [*(tool.definition() for tool in self.registry), *hosted] if self._varies else self._offer(Context())
+            [*(tool.definition() for tool in self.registry), *self._hosted] if self._varies else self._offer(Context())
         )
         given = {name: value for name, value in settings.items() if value is not None}
-        self._fixed: dict[str, Any] = {"model": model, "instructions": instructions, **given}
+        told = None if callable(instructions) else instructions
+        self._fixed: dict[str, Any] = {"model": model, "instructions": told, **given}
         if include:
             self._fixed["include"] = include
         if definitions:
             self._fixed["tools"] = definitions
         self.history: History = history
-        self._anchor = self._take_anchor()
+        self._anchor = take_anchor(history, self._fixed)
+        self._output = _output_form(output_type, output_validators, self._fixed)
+        self._output_retries = output_retries
         self._client = client
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
+        self._store = store
+        self._hooks = tuple(hooks)
+        self._observers = tuple(observers)
+        self.prices = _read_prices(prices)
+        if self.limits.cost is not None:
+            self._check_priced()
 
     def _offer(self, context: Context[Any]) -> list[Any]:
         """Give what goes into a request's ``tools``."""
         return [*self.registry.definitions(context), *self._hosted]
 
-    def _take_anchor(self) -> str | None:
-        """Take what the settings say of an anchor out of them: from then on a run's thread knows it."""
-        if self.history not in ("replay", "response", "conversation"):
-            raise UsageError(f"history must be 'replay', 'response' or 'conversation', but is {self.history!r}")
-        if self._fixed.get("conversation") is not None and self.history != "conversation":
-            raise UsageError("conversation= needs history='conversation', so that only what is new is sent into it")
-        if self.history == "replay":
-            return None
-        if self._fixed.get("store") is False:
-            raise UsageError(f"history={self.history!r} needs the server to store; leave store=False out")
-        given: Any = self._fixed.pop("previous_response_id" if self.history == "response" else "conversation", None)
-        anchor: str | None = given.get("id") if is_dict(given) else given
-        if given is not None and not (isinstance(anchor, str) and anchor):
-            raise UsageError("conversation= and previous_response_id= take an id, such as 'conv_…' or 'resp_…'")
-        return anchor
+    def _check_priced(self) -> None:
+        from agentrt.prices import check_priced  # noqa: PLC0415 - only a limit of cost needs it
 
-    async def run(
-        self,
-        input: Input,
-        *,
-        deps: Any = None,
-        after: Result | Sequence[Item] | None = None,
-        limits: Limits | None = None,
-        run_id: str | None = None,
-    ) -> Result:
-        """Run the agent until the model answers without a call, or a limit ends it.
+        check_priced([self.model] if isinstance(self.model, str) else model_names(self.model), self.prices)
+
+    async def run(self, input: Input, **options: Unpack[RunOptions]) -> Result[Out]:
+        """Run the agent until the model answers without a call, a limit ends it, or a decision is needed.
 
         Args:
             input: The user's message, or items (messages with parts, earlier calls and outputs, …).
-            deps: What tools get as ``context.deps``: a database, a user, ….
-            after: An earlier result: the conversation goes on from there. Or all items of a conversation, the
-                user's own messages included (``result.items`` has only what the run added).
-            limits: Limits for this run instead of the agent's.
-            run_id: An id of your own for the run.
+            **options: See `RunOptions`.
 
         Returns:
             The result; look at its ``status``. Reaching a limit is a result, not an error.
 
         Raises:
-            AgentrtError: The run can't go on; its ``state`` tells where it stood.
+            AgentrtError: The run can't go on; its ``state`` tells where it stood, and `resume` goes on from there.
         """
-        async with self._start(input, deps, after, limits, run_id, streaming=False) as run:
+        async with self._start(input, options, streaming=False) as run:
             async for _ in run:
                 pass
             return run.result
 
-    def run_sync(
-        self,
-        input: Input,
-        *,
-        deps: Any = None,
-        after: Result | Sequence[Item] | None = None,
-        limits: Limits | None = None,
-        run_id: str | None = None,
-    ) -> Result:
+    def run_sync(self, input: Input, **options: Unpack[RunOptions]) -> Result[Out]:
         """Run the agent from sync code: scripts, notebooks, threads. As `run` otherwise.
 
         Raises:
@@ -178,102 +209,223 @@ class Agent:
         """
         from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - asyncio costs 25 ms, and trio never needs it
 
-        return run_in_portal(lambda: self.run(input, deps=deps, after=after, limits=limits, run_id=run_id))
+        return run_in_portal(lambda: self.run(input, **options))
 
-    def stream(
-        self,
-        input: Input,
-        *,
-        deps: Any = None,
-        after: Result | Sequence[Item] | None = None,
-        limits: Limits | None = None,
-        run_id: str | None = None,
-    ) -> Run:
+    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Run[Out]:
         """Run the agent and watch: ``async with agent.stream("…") as run: async for event in run: …``.
 
         The arguments are those of `run`. Afterwards ``run.result`` is the result; ``run.cancel()`` ends it early.
         """
-        return self._start(input, deps, after, limits, run_id, streaming=True)
+        return self._start(input, options, streaming=True)
 
-    def prepare(self, input: Input, *, after: Result | Sequence[Item] | None = None) -> PreparedRequest:
+    async def resume(
+        self,
+        state: RunState | str | bytes,
+        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Result[Out]:
+        """Go on with a run that was put away: after an error, a cancellation, or with decisions on what is pending.
+
+        Tools that are pure or idempotent and have no output run again; an unsafe one that had begun is answered
+        "outcome unknown". A run that is over gives its result once more.
+
+        Args:
+            state: The state, or its JSON: ``result.state``, ``error.state``, ``run.state``.
+            decisions: Decisions on what is pending, by its id; they may come one at a time.
+            **options: See `RunOptions`; ``limits`` replaces those of the state.
+
+        Returns:
+            The result.
+
+        Raises:
+            UsageError: The state can't be read, or a decision fits nothing that is pending.
+            AgentrtError: As for `run`.
+        """
+        async with self._taken_up(state, decisions, options, streaming=False) as run:
+            async for _ in run:
+                pass
+            return run.result
+
+    def resume_sync(
+        self,
+        state: RunState | str | bytes,
+        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Result[Out]:
+        """Go on with a run that was put away, from sync code. As `resume` otherwise."""
+        from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - see `run_sync`
+
+        return run_in_portal(lambda: self.resume(state, decisions, **options))
+
+    def resume_stream(
+        self,
+        state: RunState | str | bytes,
+        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Run[Out]:
+        """Go on with a run that was put away, and watch. The arguments are those of `resume`."""
+        return self._taken_up(state, decisions, options, streaming=True)
+
+    def as_tool(self, **options: Unpack[ToolOptions]) -> AgentTool:
+        """Make a tool that asks this agent: it works in a thread of the asking run, and its answer is the output.
+
+        Its limits hold inside those of the run, its calls count there too, and what it waits for is pending there.
+
+        Args:
+            **options: As for any tool; ``name`` is by default the agent's, ``description`` its instructions' beginning.
+        """
+        return AgentTool(self, **options)
+
+    def prepare(self, input: Input, *, after: Result[Any] | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
 
         Args:
             input: As for `run`.
             after: As for `run`.
         """
-        thread = self._thread(input, after)
-        client = self._client or Client()
-        last = Meter().is_last_turn(self.limits)
-        left = self.limits.max_tool_calls
+        client, fixed = self._client or Client(), self._fixed
+        refused = client.refused(self.model)
+        if self._varies:
+            fixed = {**fixed, "tools": self._offer(Context())}
+        if callable(self.instructions):
+            fixed = {**fixed, "instructions": instructions_now(self.instructions(Context()))}
+        final: str | None = None
+        if self._output is not None:
+            from agentrt.drivers.triage import asked_for  # noqa: PLC0415 - only a structured answer needs it
+
+            fixed, final = asked_for(self._output, fixed, by_call="text" in refused)
+        last, left = Meter().last_because(self.limits) is not None, self.limits.max_tool_calls
         params = next_request(
-            thread, last=last, max_tool_calls=left, fixed=self._fixed, refused=client.refused(self.model)
+            self.thread(input, after), last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final
         )
         params.pop("stream_options", None)
-        if self._varies:
-            params["tools"] = self._offer(Context())
         return client.prepare(**params)
 
-    def _start(
+    # --- what a run begins with
+
+    def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
+        after, session = options.get("after"), options.get("session")
+        thread = self.thread(input, after)
+        limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
+        state = RunState(run_id, limits, threads={MAIN: thread})
+        plan = self._plan
+        if options or self._store is not None or "opentelemetry.trace" in sys.modules:
+            state = evolve(state, session=session)
+            plan = self._with_options(options, lambda last: evolve(state, threads={MAIN: self.thread(input, last)}))
+        return Run[Out](plan, state, streaming=streaming)
+
+    def _taken_up(
         self,
-        input: Input,
-        deps: Any,
-        after: Result | Sequence[Item] | None,
-        limits: Limits | None,
-        run_id: str | None,
+        state: RunState | str | bytes,
+        decisions: Mapping[str, Any] | None,
+        options: RunOptions,
         *,
         streaming: bool,
-    ) -> Run:
-        if limits is not None and not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
-            _check_types(limits=(limits, Limits))
-        threads = {MAIN: self._thread(input, after)}
-        state = RunState(run_id=run_id or uuid.uuid4().hex, limits=limits or self.limits, threads=threads)
-        offer = self._offer if self._varies else None
-        plan = Plan(self._acquire, self.registry.tools, self._fixed, self._release, bool(self._hosted), deps, offer)
-        return Run(plan, state, streaming=streaming)
+    ) -> Run[Out]:
+        for name in _RESUMED:
+            if options.get(name) is not None:
+                raise UsageError(f"resume() takes no {name}=, which the state has already")
+        state = state if isinstance(state, RunState) else RunState.from_json(state)
+        if options.get("limits") is not None:
+            state = evolve(state, limits=options.get("limits"))
+        plan = self._with_options(options, None, session=state.session)
+        return Run[Out](evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
 
-    def _thread(self, input: Input, after: Result | Sequence[Item] | None) -> Thread:
-        """Make the thread that a run begins with: what is new, on top of what came before."""
-        after = () if after is None else after
-        text = {"type": "message", "role": "user", "content": input}
-        if isinstance(after, str | Mapping) or not isinstance(after, Result | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+    @functools.cached_property
+    def _plan(self) -> Plan:
+        return Plan(family(self), observers=self._observers)
+
+    def _with_options(
+        self, options: RunOptions, begin: Callable[[RunState], RunState] | None, session: str | None = None
+    ) -> Plan:
+        """Plan a run of which more is said than its input."""
+        for name in options:
+            if name not in RunOptions.__annotations__:
+                raise no_such("a run has no option", name, RunOptions.__annotations__, {"context": "deps"})
+        session = options.get("session") or session
+        check_types(limits=(options.get("limits"), Limits), session=(session, str), run_id=(options.get("run_id"), str))
+        if session is not None and options.get("after") is not None:
+            raise UsageError("session= and after= are two different histories; leave one of them out")
+        if session is not None and self._store is None and begin is not None:
             raise UsageError(
-                f"after= takes an earlier Result, or the items of a conversation, not {type(after).__name__}; to go on "
-                "from a response's id, make the agent with history='response' and previous_response_id=…"
+                "session= needs a store: Agent(store=SQLiteStore('chats.db')), or MemoryStore() for as long as the "
+                "process lives; both are in agentrt.store"
             )
-        new = [item_view(text)] if isinstance(input, str) else input_items(input)
-        earlier = (
-            after.state.threads[MAIN]
-            if isinstance(after, Result)
-            else Thread(items=tuple(after and input_items(after)))
+        plan = evolve(self._plan, deps=options.get("deps"), on_pending=options.get("on_pending"))
+        if (options.get("limits") or self.limits).cost is not None:
+            self._check_priced()
+        if self._store is not None:
+            from agentrt.drivers.keeping import Keeper  # noqa: PLC0415 - only a store needs it
+
+            plan = evolve(plan, keeper=Keeper(self._store, session, begin))
+        if "opentelemetry.trace" in sys.modules:
+            from agentrt.trace import RunTrace, tracing_is_on  # noqa: PLC0415 - only where somebody traces
+
+            if tracing_is_on():
+                trace = RunTrace(provider=self._client.provider if self._client else None)
+                plan = evolve(plan, trace=trace, observers=(*plan.observers, trace))
+        return plan
+
+    def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
+        """Plan what this agent brings to a run.
+
+        Args:
+            delegates: Its tools that stand for other agents, by key.
+        """
+        return AgentPlan(
+            self.name,
+            self._acquire,
+            self._release,
+            self.registry.tools,
+            self._fixed,
+            self.limits,
+            parallel=self.parallel_tool_calls,
+            hosted=bool(self._hosted),
+            offer=self._offer if self._varies else None,
+            instructions=self.instructions if callable(self.instructions) else None,
+            output=self._output,
+            output_retries=self._output_retries,
+            hooks=self._hooks,
+            delegates=delegates,
+            prices=self.prices,
+            is_plain=not (self._hooks or delegates or self._output),
         )
-        items = (*earlier.items, *new)
-        begun = Thread(items=items, given=len(items), parallel=self.parallel_tool_calls, history=self.history)
+
+    def thread(self, input: Input, after: Result[Any] | RunState | Sequence[Item] | None = None) -> Thread:
+        """Make the thread that a run begins with: what is new, on top of what came before.
+
+        Args:
+            input: As for `run`.
+            after: As for `run`.
+        """
+        text = {"type": "message", "role": "user", "content": input}
+        new = [item_view(text)] if isinstance(input, str) else input_items(input)
+        provider = None if self._client is None else self._client.base_url
+        begun = Thread(
+            tuple(new),
+            len(new),
+            parallel=self.parallel_tool_calls,
+            history=self.history,
+            agent=self.name,
+            provider=provider,
+            anchor=self._anchor,
+            outside=self._anchor,
+        )
+        return begun if after is None else self._after(begun, earlier_thread(after))
+
+    def _after(self, begun: Thread, earlier: Thread) -> Thread:
+        known = earlier.known
+        mended, notes = repaired(earlier.items, known=known)
+        items = (*mended, *begun.items)
+        begun = evolve(begun, items=items, given=len(items), notes=notes, provider=earlier.provider or begun.provider)
         goes_on = earlier.history == self.history and earlier.anchor is not None
         if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
-            self._check_nothing_is_lost(earlier)
+            check_nothing_is_lost(earlier, self._anchor)
         if goes_on and self.history != "replay":
-            return evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
-        return evolve(begun, anchor=self._anchor, outside=self._anchor)
+            return evolve(begun, anchor=earlier.anchor, known=known, outside=earlier.outside)
+        return begun
 
-    def _check_nothing_is_lost(self, earlier: Thread) -> None:
-        """Refuse to go on from two histories at once, or from one of which only the server has the beginning."""
-        if earlier.outside is not None and earlier.anchor is None:
-            raise UsageError(
-                f"the run before was cancelled while the model was asked, so {earlier.outside!r} may hold its input, "
-                "or not: look with client.conversations.items(…), and go on without after=, with what is missing as "
-                "input"
-            )
-        if self._anchor is not None:
-            raise UsageError(
-                f"after= and {self._anchor!r} are two different histories; leave after= out to go on from the latter, "
-                "or make an agent without it to go on from after="
-            )
-        if earlier.outside is not None:
-            raise UsageError(
-                f"the run before began from {earlier.outside!r}, which only the server has; go on with an agent of "
-                f"history={earlier.history!r}, or pass the whole conversation as after="
-            )
+    # --- the client
 
     def _acquire(self) -> Client:
         if self._client is not None:
@@ -306,34 +458,22 @@ class Agent:
         return f"Agent({self.name!r}, model={self.model!r}, tools={[tool.name for tool in self.registry]})"
 
 
-def _check_types(**given: tuple[object, type]) -> None:
-    for name, (value, kind) in given.items():
-        if value is not None and not isinstance(value, kind):
-            wanted = "a text" if kind is str else f"{kind.__name__}(…)"
-            raise UsageError(f"{name}= takes {wanted}, not {value!r:.100}")
+def _output_form(
+    output_type: Any, validators: Sequence[Callable[..., Any]], fixed: Mapping[str, Any]
+) -> OutputForm[Any] | None:
+    """Make the form of the answer; None where it is plain text that nobody looks at."""
+    if output_type is str and not validators:
+        return None
+    if "format" in (fixed.get("text") or {}):
+        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
+    from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
+
+    return OutputForm[Any](output_type, validators=validators)
 
 
-def _sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
-    """Put the tools that run here into the registry, and give the definitions of those that the provider runs.
+def _read_prices(prices: Prices | None) -> Prices | None:
+    if prices is None:
+        return None
+    from agentrt.prices import read_prices  # noqa: PLC0415 - few know prices
 
-    What these need of ``include`` is added to it.
-    """
-    if isinstance(tools, (str, Tool, Mapping)) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError("tools must be a list, such as tools=[weather]")
-    hosted: list[Mapping[str, Any]] = []
-    for entry in tools:
-        if isinstance(entry, Registry):
-            for member in entry:
-                registry.add(member)
-        elif isinstance(entry, type) and hasattr(entry, "definition"):
-            raise UsageError(f"tools= has the class {entry.__name__}; write {entry.__name__}(…)")
-        elif callable(entry):
-            registry.add(entry)
-        elif isinstance(entry, Mapping):
-            hosted.append(entry)
-        elif hasattr(entry, "definition") and hasattr(entry, "include"):
-            hosted.append(entry.definition())
-            include.extend(value for value in entry.include if value not in include)
-        else:
-            raise UsageError(f"a tool is a function, a Tool, a Registry or a dict, but tools= has {entry!r}")
-    return hosted
+    return read_prices(prices)

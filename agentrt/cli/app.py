@@ -24,6 +24,7 @@ from agentrt.client.providers import known_providers, resolve
 from agentrt.local.engine import OWN_NAMES, require_engine
 from agentrt.local.weights import find_weights
 from agentrt.registry.doctor import examine
+from agentrt.wire.text import visible
 
 __all__ = ["run_app"]
 

@@ -28,7 +28,7 @@ __all__ = [
     "without_reasoning",
 ]
 
-ADDED = ("store", "include", "parallel_tool_calls", "max_tool_calls")
+ADDED = ("store", "include", "parallel_tool_calls", "max_tool_calls", "text")
 """What an agent adds to a request by itself, and may leave out again where a provider refuses it."""
 
 ENCRYPTED = "reasoning.encrypted_content"
@@ -163,6 +163,7 @@ def next_request(
     max_tool_calls: int | None,
     fixed: Mapping[str, Any],
     refused: AbstractSet[str] = frozenset(),
+    final: str | None = None,
 ) -> dict[str, Any]:
     """Compose the parameters of a thread's next request.
 
@@ -172,6 +173,7 @@ def next_request(
         max_tool_calls: What remains of the run's calls.
         fixed: What the user chose: model, instructions, tools and settings. It is never dropped.
         refused: Names among `ADDED` that the provider refuses.
+        final: The name of the call that gives the final output, where it comes as one.
     """
     params: dict[str, Any] = {**fixed, "input": list(thread.items[thread.known :])}
     more: Mapping[str, Any] = fixed.get("extra_body") or {}
@@ -187,7 +189,9 @@ def next_request(
         added["max_tool_calls"] = max_tool_calls
         choice = fixed.get("tool_choice")
         if last:
-            params["tool_choice"] = "none"
+            params["tool_choice"] = "none" if final is None else {"type": "function", "name": final}
+        elif final is not None and choice in (None, *_FREE_CHOICES):
+            params["tool_choice"] = "required"
         elif thread.turn > 1 and choice is not None and choice not in _FREE_CHOICES:
             # A forced choice was obeyed by the first turn; forced again it would loop for ever.
             narrowed = is_dict(choice) and choice.get("type") == "allowed_tools"

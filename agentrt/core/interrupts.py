@@ -22,7 +22,7 @@ from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item
 from agentrt.wire.json import dump
 
-__all__ = ["decided", "failed", "made", "resumed", "stopped", "withdrawn"]
+__all__ = ["check_decision", "decided", "ended", "failed", "made", "resumed", "stopped", "withdrawn"]
 
 _EARLY: dict[str, Any] = {"calls": {}, "outputs": {}, "verdicts": {}, "handed": frozenset[int]()}
 """A reply that doesn't count takes with it what ran eagerly from it."""
@@ -121,6 +121,13 @@ def stopped(state: RunState, _: Thread, event: Stop) -> Step:
     stopped_by = state.stopped_by or event.stopped_by
     state = evolve(state, threads=threads, status=event.status, stopped_by=stopped_by, meter=meter, notes=notes)
     return state, [Finish(event.status)]
+
+
+def ended(state: RunState) -> RunState:
+    """Give a state that another run can go on from: what is open in it is answered."""
+    if state.status in (None, "pending"):
+        state, _ = stopped(state, Thread(), Stop())
+    return state
 
 
 def _closed(thread: Thread, how: str) -> Thread:

@@ -210,6 +210,7 @@ class RunState:
         status: How it ended; ``pending`` while it waits for a decision; None while it goes on.
         stopped_by: The limit that refused a call or cut the run; None where none did.
         notes: What was changed that the user should know: a broken history that was mended, reasoning left out.
+        session: The id of the conversation that the run belongs to; None where it belongs to none.
     """
 
     run_id: str
@@ -219,6 +220,7 @@ class RunState:
     status: Status | None = None
     stopped_by: str | None = None
     notes: tuple[str, ...] = ()
+    session: str | None = None
 
     def put(self, name: str, thread: Thread) -> RunState:
         """Give the state with a thread in another form."""

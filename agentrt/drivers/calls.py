@@ -30,6 +30,9 @@ Key = tuple[str, int]
 """A call: its thread, and its position in the reply."""
 
 
+_NOBODY = RunTool(-1, -1, Item({}), "")
+
+
 class Calls:
     """The calls of a run.
 
@@ -45,7 +48,7 @@ class Calls:
         self._callers: dict[str, Caller] = {}
         self._live: dict[Key, RunTool] = {}
         self._begun: set[Key] = set()
-        self._early: list[anyio.CancelScope] = []
+        self._early: dict[Key, anyio.CancelScope | None] = {}
         self.prepared: dict[Key, Prepared] = {}
         """Calls as they were read, until they run."""
 
@@ -170,18 +173,36 @@ class Calls:
         verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
         for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):
             self.prepared[thread, position] = prepared
+            self._early[thread, position] = None
             self.start(cast("RunTool", begun), early=True)
 
     async def _run_early(self, job: tuple[RunTool, Prepared, Caller]) -> None:
+        key = (job[0].thread, job[0].position)
         with anyio.CancelScope() as scope:
-            self._early.append(scope)
-            await self._run_tool(job)
+            if key in self._early:
+                self._early[key] = scope
+                await self._run_tool(job)
+
+    def end_early(self, name: str) -> None:
+        """Keep what was begun early and is in the reply that has come; forget the rest."""
+        thread = self._run.state.threads[name]
+        for key in [key for key in self._early if key[0] == name]:
+            kept = thread.phase == "tools" and key[1] in thread.calls and key[1] not in thread.outputs
+            if kept and self._live.get(key, _NOBODY).turn == thread.turn:
+                del self._early[key]
+            else:
+                self._forget(key)
 
     def throw_away(self, effect: CallModel) -> None:
         """Forget a reply that broke, with all that was begun from it."""
-        if any(thread == effect.thread for thread, _ in self._live) or self._run.state.threads[effect.thread].calls:
-            for scope in self._early:
-                scope.cancel()
-            self._live = {key: live for key, live in self._live.items() if key[0] != effect.thread}
+        if self._run.state.threads[effect.thread].calls:
+            for key in [key for key in self._early if key[0] == effect.thread]:
+                self._forget(key)
             self._run.take(ModelFailed(effect.turn, "broken", effect.thread))
-        self._early.clear()
+
+    def _forget(self, key: Key) -> None:
+        scope = self._early.pop(key)
+        if scope is not None:
+            scope.cancel()
+        self._live.pop(key, None)
+        self._run.forget(key)

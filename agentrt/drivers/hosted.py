@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agentrt.events import ToolFinished, ToolStarted
+from agentrt.events import ToolFinished, ToolStarted, Where
 from agentrt.wire.events import Event
 from agentrt.wire.items import HOSTED_CALLS, Item, item_view
 from agentrt.wire.json import as_dict, as_str, dump
@@ -21,11 +21,11 @@ class HostedCalls:
     """Tells of a reply's hosted calls, each once: from a stream as they come, else all when the reply is whole.
 
     Args:
-        thread: The run's thread.
+        where: Where they belong.
     """
 
-    def __init__(self, thread: str) -> None:
-        self._thread = thread
+    def __init__(self, where: Where) -> None:
+        self._where = where
         self._started: dict[str, float] = {}
         self._finished: set[str] = set()
 
@@ -48,7 +48,7 @@ class HostedCalls:
         key = _key(item)
         if key not in self._started:
             self._started[key] = time.perf_counter()
-            yield ToolStarted(key, _name(item), _text(item, _ASKED), self._thread, hosted=True)
+            yield ToolStarted(self._where, key, _name(item), _text(item, _ASKED), hosted=True)
 
     def _end(self, item: Item) -> Iterator[ToolFinished]:
         key = _key(item)
@@ -56,7 +56,8 @@ class HostedCalls:
             self._finished.add(key)
             failed = item.status == "failed" or bool(item.raw.get("error"))
             seconds = time.perf_counter() - self._started[key]
-            yield ToolFinished(key, _name(item), _text(item, _TOLD), failed, seconds, self._thread, hosted=True)
+            told = _text(item, _TOLD)
+            yield ToolFinished(self._where, key, _name(item), told, failed, seconds, hosted=True)
 
 
 def _key(item: Item) -> str:

@@ -7,6 +7,7 @@ leaves early is simply not asked for more.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing
@@ -41,6 +42,8 @@ from agentrt.events import LimitReached, RunEvent, RunFinished, RunStarted, Wher
 __all__ = ["Run"]
 
 Out = TypeVar("Out", default=str)
+logger = logging.getLogger("agentrt.run")
+
 _LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided)
@@ -74,6 +77,8 @@ class Run(Generic[Out]):
         """Questions that somebody is being asked."""
         self.values: dict[str, Any] = {}
         """Final outputs as they were read, by thread."""
+        self.started_at: dict[str, float] = {}
+        """When sub-agents began, by thread, in seconds of the run's work."""
         self._paused_at: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -209,15 +214,17 @@ class Run(Generic[Out]):
                     else:
                         yield cast("RunEvent", happened)
             except StoppedByCaller:
-                event = self._stop
+                event = self._stopped()
             if event is None:
                 break
             effects = self.take(event)
-            if self.plan.keeper is not None:
+            if isinstance(event, ModelReplied):
+                self.calls.end_early(event.thread)
+            if self.plan.keeper is not None and (effects or not self._inbox):
                 await self.plan.keeper.save(self.state)
-        while self._inbox:
-            if (happened := self._pop()) is not None:
-                yield happened
+        for happened in self._inbox:
+            if not isinstance(happened, ToolReturned | Exception | None):
+                yield cast("RunEvent", happened)
         finished = RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by)
         self._observe(finished)
         yield finished
@@ -248,7 +255,7 @@ class Run(Generic[Out]):
         if len(self.plan.agents) > 1 or self.state.notes is not before.notes:
             from agentrt.drivers.leaving import changes  # noqa: PLC0415 - one agent alone has none
 
-            for told in changes(before, self.state, self.where):
+            for told in changes(self, before):
                 self.tell(told)
         return effects
 
@@ -306,6 +313,22 @@ class Run(Generic[Out]):
             return None
         return cast("RunEvent", happened)
 
+    def _stopped(self) -> Event | None:
+        """Take in what has come so far, before the rest is answered."""
+        from agentrt.drivers.leaving import folded  # noqa: PLC0415 - few runs are stopped
+
+        self.state = folded(self.state, self._inbox)
+        self._inbox = deque(part for part in self._inbox if not isinstance(part, _LOOP_EVENTS))
+        return self._stop if self.state.status in (None, "pending") else None
+
+    def forget(self, call: tuple[str, int]) -> None:
+        """Drop the output of a call that counts no more, if it has come."""
+        self._inbox = deque(
+            part
+            for part in self._inbox
+            if not (isinstance(part, ToolReturned) and (part.thread, part.position) == call)
+        )
+
     def deliver(self, part: RunEvent | Event | Exception | None) -> None:
         """Hand something to the loop."""
         self._inbox.append(part)
@@ -319,7 +342,10 @@ class Run(Generic[Out]):
 
     def _observe(self, event: RunEvent) -> None:
         for observer in self.plan.observers:
-            observer(event)
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("an observer failed on %s", event.type)
 
     async def _watch(self, seconds: float) -> None:
         """Stop the run when its time is up; time in which it waits for a person doesn't pass."""

@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agentrt.client import Client
 from agentrt.core.history import ADDED, ENCRYPTED, has_broken_arguments
+from agentrt.core.protocol import CallModel, ConversationMade
 from agentrt.core.state import Thread
 from agentrt.errors import StatusError, UsageError
+from agentrt.wire.json import as_str
 
-__all__ = ["Reason", "history_refused", "mend", "parameter_refused"]
+if TYPE_CHECKING:
+    from agentrt.drivers.asking import Asking
+    from agentrt.drivers.local import Run
+
+__all__ = ["Reason", "conversation", "history_refused", "mend", "parameter_refused"]
 
 logger = logging.getLogger("agentrt.run")
 
 _REFUSAL = re.compile(r"unsupported|not support|unknown|unrecognized|unexpected|not permitted|not allowed|extra")
 _LOST = re.compile(r"not found|does not exist|doesn't exist|no such|expired")
 _ANCHORS = {"response": "previous_response_id", "conversation": "conversation"}
+_NO_ENDPOINT = (404, 405, 501)
 _BAD_REQUEST = (400, 404, 422)
 _SERVERS_OWN = 500
 _UNREADABLE = (400, 422, _SERVERS_OWN)  # llama.cpp answers 500
@@ -62,6 +69,18 @@ def mend(
     return reason
 
 
+async def conversation(asking: Asking, run: Run[Any], effect: CallModel, client: Client) -> bool:
+    """Make the conversation that a thread keeps its history in; false where the provider keeps none."""
+    try:
+        made = await asking.wait(client.conversations.create())
+    except StatusError as error:
+        if error.status not in _NO_ENDPOINT:
+            raise
+        return False
+    run.take(ConversationMade(effect.turn, as_str(made.id), effect.thread))
+    return True
+
+
 def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapping[str, Any]) -> str | None:
     """Name the parameter that agentrt had added and the provider refuses; None if it was something else.
 
@@ -77,6 +96,8 @@ def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapp
     for name in ADDED:
         if name == "include":
             ours = ENCRYPTED in params.get(name, ()) and ENCRYPTED not in fixed.get(name, ())
+        elif name == "text":  # the form of the answer; then it comes as a call
+            ours = "format" in (params.get(name) or {}) and "format" not in (fixed.get(name) or {})
         else:
             ours = name in params and name not in fixed
         if ours and (name == _head(error) or (_names(text, name) and _REFUSAL.search(text) is not None)):

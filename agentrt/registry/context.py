@@ -28,6 +28,8 @@ class Context(Generic[Deps]):
         call_id: The call's id, as the model's reply has it.
         key: An idempotency key: the same for this call over retries and resumes, and for no other call.
         run_id: The run's id.
+        agent: The name of the agent at work.
+        turn: The turn that the call came in, from 1.
         attempt: Which try of this call it is, from 1.
         timeout: Seconds that this try may take; None for no bound.
         usage: Tokens that the run has used so far.
@@ -41,6 +43,8 @@ class Context(Generic[Deps]):
         call_id: str = "",
         key: str = "",
         run_id: str = "",
+        agent: str = "",
+        turn: int = 0,
         attempt: int = 1,
         timeout: float | None = None,
         usage: Usage | None = None,
@@ -50,6 +54,8 @@ class Context(Generic[Deps]):
         self.call_id = call_id
         self.key = key
         self.run_id = run_id
+        self.agent = agent
+        self.turn = turn
         self.attempt = attempt
         self.usage = usage or Usage()
         self.deadline = None if timeout is None else time.monotonic() + timeout

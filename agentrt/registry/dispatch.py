@@ -38,6 +38,8 @@ __all__ = [
     "Crew",
     "Prepared",
     "answer_call",
+    "context_of",
+    "needs_approval",
     "prepare_call",
     "run_prepared",
 ]
@@ -82,6 +84,9 @@ class Caller:
         usage: Tokens used so far.
         approve: Says whether a call that needs approval may run; without it none of them does.
         report: Takes what tools tell meanwhile: call, fraction, message, piece of the output. Called on any thread.
+        agent: The name of the agent that calls.
+        thread: The run's thread, part of the key too; empty for the main one.
+        decided: Whether approval was dealt with before.
     """
 
     deps: Any = None
@@ -90,6 +95,9 @@ class Caller:
     usage: Usage = field(default_factory=Usage)
     approve: Approver | None = None
     report: Callable[[Mapping[str, Any], float | None, str, Any], None] | None = None
+    agent: str = ""
+    thread: str = ""
+    decided: bool = False
 
 
 class Prepared(NamedTuple):
@@ -129,7 +137,7 @@ def prepare_call(
     tool = tools.get(f"{namespace}.{name}" if namespace else name)
     try:
         if tool is None or (
-            tool.enabled is not True and not tool.is_enabled(_context(tool, call, position, caller, 1))
+            tool.enabled is not True and not tool.is_enabled(context_of(tool, call, position, caller, 1))
         ):
             raise ToolError(_unknown([key for key, known in tools.items() if known is not tool], call.get("name")))
         values = tool.form.read(call.get("arguments"))
@@ -149,9 +157,10 @@ def _lane(resource: str, tool: Tool[..., Any], values: Mapping[str, Any]) -> str
         return resource
 
 
-def _context(
+def context_of(
     tool: Tool[..., Any], call: Mapping[str, Any], position: int, caller: Caller, attempt: int
 ) -> Context[Any]:
+    """Make what a tool may know of the run that calls it."""
     report = caller.report
 
     def tell(fraction: float | None, message: str, piece: Any) -> None:
@@ -161,8 +170,10 @@ def _context(
     return Context(
         caller.deps,
         call_id=as_str(call.get("call_id")),
-        key=call_key(caller.run_id, caller.turn, position, tool.key),
+        key=call_key(caller.run_id + caller.thread, caller.turn, position, tool.key),
         run_id=caller.run_id,
+        agent=caller.agent,
+        turn=caller.turn,
         attempt=attempt,
         timeout=tool.timeout,
         usage=caller.usage,
@@ -192,10 +203,12 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
         return _failed(call, str(prepared.problem))
     for attempt in itertools.count(1):
         try:
-            if attempt == 1 and tool.approval is not False:
+            if attempt == 1 and tool.approval is not False and not caller.decided:
                 await _check_approval(tool, prepared.values, caller)
-            context = _context(tool, call, prepared.position, caller, attempt) if tool.form.wants_context else None
-            output, artifact = encode_output(await tool.run(prepared.values.copy(), context))
+            context = context_of(tool, call, prepared.position, caller, attempt) if tool.form.wants_context else None
+            values = prepared.values.copy()
+            made = await (tool.function(**values) if tool.form.is_direct else tool.run(values, context))
+            output, artifact = encode_output(made)
             return Answer(CALLS["function_call"].answer(call, output), failed=False, artifact=artifact)
         except anyio.get_cancelled_exc_class():
             await anyio.lowlevel.checkpoint_if_cancelled()  # raises again if it is the run that was cancelled
@@ -213,13 +226,18 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
 
 async def _check_approval(tool: Tool[..., Any], values: dict[str, Any], caller: Caller) -> None:
     """Raise ToolError where a call needs somebody's word and doesn't get it. Only True is a yes."""
-    arguments = {**tool.form.defaults, **values}
-    if not await _asked(tool, tool.approval, arguments):
+    if not await needs_approval(tool, values):
         return
+    arguments = {**tool.form.defaults, **values}
     if caller.approve is None:
         raise ToolError("this call needs approval, and there is nobody to give it; it was not run")
     if await _asked(tool, caller.approve, tool, arguments) is not True:
         raise ToolError("this call was not approved; it was not run")
+
+
+async def needs_approval(tool: Tool[..., Any], values: dict[str, Any]) -> bool:
+    """Tell whether a call needs somebody's word; raises ToolError where that can't be found out."""
+    return bool(await _asked(tool, tool.approval, {**tool.form.defaults, **values}))
 
 
 async def _asked(tool: Tool[..., Any], question: Any, *arguments: Any) -> Any:

@@ -54,6 +54,8 @@ class Form:
         """Whether a call needs a `Context`."""
         self.is_plain = self.signature.is_plain and self.signature.context is None
         """Whether the checked arguments are Python's keyword arguments as they are."""
+        self.is_direct = False
+        """Whether calling the function with them and awaiting it is all there is to do."""
         self.natural = parameters_schema(params, self.types, docs.params, owner)
         self.parameters = self.natural
         self.strict, self.not_strict_because, self.encoded = False, None, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import re
 import string
@@ -19,6 +20,7 @@ from agentrt.registry.docstring import Docs, read_docstring
 from agentrt.registry.names import wire_name
 from agentrt.registry.signature import local_names, routine_of, type_hints
 from agentrt.registry.threads import asyncio_is_running, run_in_thread
+from agentrt.wire.json import dump
 
 if TYPE_CHECKING:
     from agentrt.registry.form import Form, Strict
@@ -145,9 +147,15 @@ class Tool(Generic[P, R]):
         owner, strict = f"the tool {self.given_name!r}", self.options.get("strict", "auto")
         made = Form(self.function, owner, self.docs, self._local, strict)
         made.wants_context |= self.is_generator  # it tells of its pieces
+        made.is_direct = made.is_plain and self.is_async and not self.is_generator and self.timeout is None
         if self.resource is not None:
             _check_resource(self.resource, [name for name, _, _ in made.signature.order], owner)
         return made
+
+    @functools.cached_property
+    def definition_hash(self) -> str:
+        """Hash of the definition: a decision on a call holds for this one only."""
+        return hashlib.sha256(dump(self.definition())).hexdigest()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -242,8 +250,6 @@ class Tool(Generic[P, R]):
         args, kwargs = ([], values) if self.form.is_plain else self.form.bound(values, context)
         call = functools.partial(cast("Callable[..., Any]", self.function), *args, **kwargs)
         try:
-            if self.timeout is None and self.is_async and not self.is_generator:
-                return await call()
             if self.timeout is None:
                 return await self._called(call, context)
             outcome = await self._within(self._called(call, context), self.timeout)

@@ -158,6 +158,11 @@ class Response:
         return "".join(item.text for item in self.items if isinstance(item, Message))
 
     @property
+    def answer(self) -> str:
+        """The text of the final answer: of all messages that are no commentary beside calls."""
+        return "".join(i.text for i in self.items if isinstance(i, Message) and i.phase != "commentary")
+
+    @property
     def parsed(self) -> Any:
         """The JSON value of a structured answer (``text={"format": …}``), from the final answer only.
 
@@ -166,7 +171,7 @@ class Response:
         Raises:
             WireError: The answer is not JSON, as happens with servers that ignore ``text.format``.
         """
-        answer = "".join(i.text for i in self.items if isinstance(i, Message) and i.phase != "commentary")
+        answer = self.answer
         if not answer or self.status != "completed":
             return None
         try:
