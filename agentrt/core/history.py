@@ -19,6 +19,7 @@ __all__ = [
     "answer_all",
     "failure",
     "has_broken_arguments",
+    "is_twin",
     "next_request",
     "read_reply",
     "unanswerable",
@@ -59,7 +60,7 @@ def read_reply(items: Sequence[Item]) -> Reply:
         if kind is not None:
             key = as_str(item.raw.get(kind.key))
             twin = first.setdefault(key, item)
-            if twin is not item and _same(twin, item):
+            if twin is not item and is_twin(twin, item):
                 continue
             reply.calls[index] = item
             if twin is not item:
@@ -70,7 +71,8 @@ def read_reply(items: Sequence[Item]) -> Reply:
     return reply
 
 
-def _same(one: Item, other: Item) -> bool:
+def is_twin(one: Item, other: Item) -> bool:
+    """Tell whether two calls are the same but for what the server adds."""
     ignored = ("id", "status")
     return {k: v for k, v in one.raw.items() if k not in ignored} == {
         k: v for k, v in other.raw.items() if k not in ignored
