@@ -20,9 +20,9 @@ __all__ = [
     "failure",
     "final_text",
     "has_broken_arguments",
+    "is_twin",
     "next_request",
     "read_reply",
-    "same_call",
     "unanswerable",
     "with_valid_arguments",
     "without_reasoning",
@@ -63,7 +63,7 @@ def read_reply(items: Sequence[Item]) -> Reply:
         if kind is not None:
             key = as_str(item.raw.get(kind.call_key))
             twin = first.setdefault(key, item)
-            if twin is not item and same_call(twin, item):
+            if twin is not item and is_twin(twin, item):
                 continue
             reply.calls[index] = item
             if twin is not item:
@@ -75,8 +75,8 @@ def read_reply(items: Sequence[Item]) -> Reply:
     return reply
 
 
-def same_call(one: Item, other: Item) -> bool:
-    """Tell whether two items are the same call, whatever their ids and status say."""
+def is_twin(one: Item, other: Item) -> bool:
+    """Tell whether two calls are the same but for what the server adds."""
     ignored = ("id", "status")
     return {k: v for k, v in one.raw.items() if k not in ignored} == {
         k: v for k, v in other.raw.items() if k not in ignored

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agentrt.core import interrupts
-from agentrt.core.history import answer_all, failure, final_text, read_reply, same_call
+from agentrt.core.history import answer_all, failure, final_text, is_twin, read_reply
 from agentrt.core.protocol import (
     Ask,
     CallModel,
@@ -156,7 +156,7 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     outputs = {**reply.refused, **refused}
     handed = set(outputs)
     for index, call in before.calls.items():  # those that ran eagerly
-        if index in calls and index not in outputs and same_call(call, calls[index]):
+        if index in calls and index not in outputs and is_twin(call, calls[index]):
             handed.add(index)
             outputs.update({index: before.outputs[index]} if index in before.outputs else {})
     waiting = frozenset(i for i, v in verdicts.items() if v.ask is not None and i in calls and i not in outputs)

@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 from agentrt.errors import ToolError
 from agentrt.registry.annotation import Typed
-from agentrt.registry.explain import explained, shown
+from agentrt.registry.explain import ARGUMENTS, Words, explained, shown
 from agentrt.registry.signature import ARGS, EMPTY, KWARGS, Signature
 from agentrt.wire.json import dump, is_dict, parse
 
@@ -77,11 +77,12 @@ def arguments_text(arguments: object) -> str:
     raise ToolError(f"the arguments must be a JSON object, but are {shown(arguments)}")
 
 
-def check_text(text: str) -> None:
+def check_text(text: str, words: Words = ARGUMENTS) -> None:
     """Refuse what a validator lets pass: two values under one name, of which one would silently be lost, and NaN.
 
     Args:
         text: The arguments, valid JSON. With as many colons as arguments it can't have two of one name.
+        words: How to name them.
 
     Raises:
         ToolError: The text has such.
@@ -90,12 +91,12 @@ def check_text(text: str) -> None:
         try:
             json.loads(text, object_pairs_hook=_once)
         except ValueError as error:
-            raise ToolError(f"the arguments are not valid JSON ({error})") from error
+            raise ToolError(f"{words.all} are not valid JSON ({error})") from error
     if "NaN" in text or "Infinity" in text or _HUGE.search(text):
         try:
             dump(parse(text))  # which has no way to write what a float can't hold
         except ValueError as error:
-            raise ToolError(f"the arguments are not valid JSON ({error}): NaN and Infinity are no JSON") from error
+            raise ToolError(f"{words.all} are not valid JSON ({error}): NaN and Infinity are no JSON") from error
 
 
 def _repeats_itself(text: str) -> bool:
@@ -114,23 +115,25 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def invalid(error: pydantic_core.ValidationError, text: str, names: list[str]) -> ToolError:
-    """Make the error for arguments that don't fit.
+def invalid(error: pydantic_core.ValidationError, text: str, names: list[str], words: Words) -> ToolError:
+    """Make the error for what doesn't fit.
 
     Args:
         error: What the validator found.
         text: What it was given.
-        names: What the tool takes.
+        names: What the root takes.
+        words: How to name it.
     """
     try:
         given: Any = parse(text)
     except ValueError as broken:
-        return ToolError(f"the arguments are not valid JSON ({broken}): {shown(text)}")
+        return ToolError(f"{words.all} are not valid JSON ({broken}): {shown(text)}")
     except TypeError:
-        return ToolError("the arguments hold half a character (a lone surrogate), which is no text")
+        return ToolError(f"{words.all} hold half a character (a lone surrogate), which is no text")
     if not is_dict(given):
-        return ToolError(f"the arguments must be a JSON object, but are {shown(given)}")
-    return ToolError("the arguments don't fit: " + "; ".join(explained(error.errors(include_url=False), given, names)))
+        return ToolError(f"{words.all} must be a JSON object, but are {shown(given)}")
+    sentences = explained(error.errors(include_url=False), given, names, words)
+    return ToolError(f"{words.all} don't fit: " + "; ".join(sentences))
 
 
 def bound(signature: Signature, values: dict[str, Any], context: Any) -> tuple[list[Any], dict[str, Any]]:

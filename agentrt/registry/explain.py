@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from agentrt.wire.json import dump, is_dict, is_list
 
-__all__ = ["explained", "shown"]
+__all__ = ["ANSWER", "ARGUMENTS", "Words", "explained", "place", "shown"]
+
+
+class Words(NamedTuple):
+    """How a message names what the model wrote.
+
+    Attributes:
+        all: The whole, in the plural.
+        one: One name of the root.
+    """
+
+    all: str
+    one: str
+
+
+ARGUMENTS = Words("the arguments", "an argument of this tool")
+ANSWER = Words("the contents of the answer", "a field of the answer")
 
 _SHOWN, _MOST = 80, 10
 
@@ -69,13 +85,14 @@ _ENDINGS = (
 )
 
 
-def explained(details: Iterable[Any], given: Mapping[str, Any], names: list[str]) -> list[str]:
+def explained(details: Iterable[Any], given: Mapping[str, Any], names: list[str], words: Words) -> list[str]:
     """Tell what is wrong, one sentence for each place.
 
     Args:
         details: pydantic's errors.
         given: The arguments as they came.
-        names: What the tool takes.
+        names: What the root takes.
+        words: How to name it.
     """
     expected: dict[str, list[str]] = {}
     came: dict[str, Any] = {}
@@ -85,7 +102,7 @@ def explained(details: Iterable[Any], given: Mapping[str, Any], names: list[str]
         if detail["type"] == "missing":
             sentences.setdefault(path, f"`{path}` is required, but missing")
         elif detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            takes = f"an argument of this tool; it takes {', '.join(names) or 'none'}" if path in given else "expected"
+            takes = f"{words.one}; it takes {', '.join(names) or 'none'}" if path in given else "expected"
             sentences.setdefault(path, f"`{path}` is not {takes}")
         else:
             expected.setdefault(path, []).append(_expectation(detail))
@@ -93,10 +110,15 @@ def explained(details: Iterable[Any], given: Mapping[str, Any], names: list[str]
     for path, parts in expected.items():
         wanted = " or ".join(dict.fromkeys(parts))
         name = path.removesuffix("[key]")
-        where = f"a key of `{name}`" if path != name else f"`{path}`"
+        where = f"a key of `{name}`" if path != name else place(path)
         sentences[path] = f"{where} must be {wanted}, but is {shown(came[path])}"
     told = list(sentences.values())
     return told if len(told) <= _MOST else [*told[:_MOST], f"and {len(told) - _MOST} more"]
+
+
+def place(path: str) -> str:
+    """Name the place of a value."""
+    return f"`{path}`" if path else "the whole"
 
 
 def _path(detail: Any, given: Any) -> str:

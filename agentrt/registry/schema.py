@@ -17,7 +17,7 @@ from agentrt.registry.signature import EMPTY, KWARGS, Param
 from agentrt.registry.tidy import Tidy
 from agentrt.registry.typeddicts import adopt
 
-__all__ = ["output_schema", "parameters_schema", "type_of"]
+__all__ = ["no_schema", "output_schema", "own_schema", "parameters_schema", "type_of", "understood"]
 
 _PLAIN = (str, int, bool)
 
@@ -29,22 +29,32 @@ def type_of(param: Param, owner: str) -> Typed:
         UsageError: It makes nothing of it; the message names the parameter and says what to write.
     """
     try:
-        try:
-            return typed(param.annotation)
-        except pydantic.errors.PydanticUserError as error:
-            if error.code != "typed-dict-version":
-                raise
-            adopt(param.annotation)
-            return typed(param.annotation)
+        return understood(param.annotation)
     except Exception as error:  # pydantic's own errors, and whatever a type's hook raises
-        raise _no_schema(param.name, param.annotation, owner, error) from error
+        raise _no_schema(param, owner, error) from error
 
 
-def _no_schema(name: str, annotation: Any, owner: str, error: Exception) -> UsageError:
+def understood(annotation: Any) -> Typed:
+    """Give what pydantic makes of a type, of any TypedDict too; raises pydantic's errors, and a hook's own."""
+    try:
+        return typed(annotation)
+    except pydantic.errors.PydanticUserError as error:
+        if error.code != "typed-dict-version":
+            raise
+        adopt(annotation)
+        return typed(annotation)
+
+
+def _no_schema(param: Param, owner: str, error: Exception) -> UsageError:
+    return no_schema(f"{owner}: parameter {param.name!r} has the type {param.annotation!r}", error)
+
+
+def no_schema(what: str, error: Exception) -> UsageError:
+    """Make the error for a type that pydantic can't take; ``what`` says which it is, and where."""
     reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". Set `arbitrary")[0]
     return UsageError(
-        f"{owner}: parameter {name!r} has the type {annotation!r}, which no JSON schema can say; use builtin types, "
-        f"dataclasses, TypedDicts, enums or pydantic models ({reason})"
+        f"{what}, which no JSON schema can say; use builtin types, dataclasses, TypedDicts, enums or pydantic models "
+        f"({reason})"
     )
 
 
@@ -100,9 +110,14 @@ def output_schema(annotation: Any) -> dict[str, Any] | None:
     if annotation in (None, type(None), Any):
         return None
     try:
-        schema, shared = typed(annotation).schema
+        return own_schema(typed(annotation))
     except Exception:  # noqa: BLE001 - what can't be said is left unsaid: no call needs it
         return None
+
+
+def own_schema(kind: Typed) -> dict[str, Any]:
+    """Give the schema of a type by itself; raises pydantic's own errors where it has none."""
+    schema, shared = kind.schema
     tidy = Tidy([schema], shared)
     made = tidy.tidied(schema)
     return {**made, "$defs": tidy.definitions} if tidy.definitions else made
@@ -118,7 +133,7 @@ def _schemas(
         try:
             parts[param.name], definitions = types[param.name].schema
         except Exception as error:
-            raise _no_schema(param.name, param.annotation, owner, error) from error
+            raise _no_schema(param, owner, error) from error
         if definitions:
             referring[param.name], shared = types[param.name], definitions
     if len(referring) > 1:  # made together, so that two classes of one name are told apart
