@@ -10,9 +10,12 @@ The layers, bottom up: ``errors``, ``wire`` (the Responses API as data), ``regis
 from agentrt.agent import Agent
 from agentrt.client import Client
 from agentrt.core.limits import Limits
+from agentrt.core.pending import Answer, Approve, Deny, Pending
 from agentrt.core.result import Result
 from agentrt.core.state import RunState
-from agentrt.errors import AgentrtError, ToolError, ToolRetry, UsageError
+from agentrt.delegates import handoff
+from agentrt.errors import AgentrtError, RunRefused, ToolError, ToolRetry, UsageError
+from agentrt.hooks import Hooks
 from agentrt.registry import Context, Registry, Tool, tool
 from agentrt.wire.parts import Audio, File, Image, Text
 from agentrt.wire.responses import Response
@@ -20,20 +23,27 @@ from agentrt.wire.responses import Response
 __all__ = [
     "Agent",
     "AgentrtError",
+    "Answer",
+    "Approve",
     "Audio",
     "Client",
     "Context",
+    "Deny",
     "File",
+    "Hooks",
     "Image",
     "Limits",
+    "Pending",
     "Registry",
     "Response",
     "Result",
+    "RunRefused",
     "RunState",
     "Text",
     "Tool",
     "ToolError",
     "ToolRetry",
     "UsageError",
+    "handoff",
     "tool",
 ]

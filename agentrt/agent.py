@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import anyio.lowlevel
 from typing_extensions import TypeVar, Unpack
@@ -21,6 +21,8 @@ from agentrt.assembly import (
     earlier_thread,
     family,
     instructions_now,
+    output_form,
+    prices_from,
     sort_tools,
     take_anchor,
 )
@@ -33,10 +35,11 @@ from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
 from agentrt.drivers.local import Run
-from agentrt.drivers.plan import AgentPlan, Decide, Delegate, Plan
+from agentrt.drivers.plan import AgentPlan, Delegate, Plan
 from agentrt.errors import UsageError
 from agentrt.events import RunEvent
 from agentrt.hooks import Hooks
+from agentrt.options import RunOptions, planned
 from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
@@ -45,32 +48,14 @@ from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, model
 
 if TYPE_CHECKING:
     from agentrt.prices import Prices
-    from agentrt.registry.outputs import OutputForm
     from agentrt.store import Store
 
 __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
 Out = TypeVar("Out", default=str)
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
+_TEXT: Any = str
 _RESUMED = ("after", "session", "run_id")
-
-
-class RunOptions(TypedDict, total=False):
-    """What may be said of one run."""
-
-    deps: Any
-    """What tools get as ``context.deps``: a database, a user, …."""
-    after: Result[Any] | Sequence[Item] | None
-    """An earlier result: the conversation goes on from there. Or all items of a conversation, the user's own messages
-    included (``result.items`` has only what the run added)."""
-    session: str | None
-    """The id of a conversation in the agent's store: it goes on from there, and is kept there, also when the run fails."""
-    limits: Limits | None
-    """Limits for this run instead of the agent's."""
-    run_id: str | None
-    """An id of your own for the run. With a store a known one is resumed, or its result is given."""
-    on_pending: Decide | None
-    """Decides at once what is pending, sync or async; None leaves it open. Without it the run ends as ``pending``."""
 
 
 class Agent(Generic[Out]):
@@ -98,7 +83,7 @@ class Agent(Generic[Out]):
             a conversation on the server (``conversation=`` names one). Both fall back to replaying when the server has
             lost what the run made.
         client: The client to use; default one of the agent's own, made from the environment when it is first needed.
-        store: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
+        storage: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
         hooks: Your code before and after model calls and tool calls.
         observers: Functions that are told each event of each run when it happens. They must not wait.
         prices: US dollars per million tokens by model, for ``result.cost`` and ``Limits(cost=…)``; default what the
@@ -116,7 +101,7 @@ class Agent(Generic[Out]):
         name: str = "agent",
         instructions: Instructions | None = None,
         tools: Iterable[ToolLike] = (),
-        output_type: type[Out] = cast("Any", str),
+        output_type: type[Out] = _TEXT,
         output_validators: Sequence[Callable[..., Any]] = (),
         output_retries: int = 2,
         limits: Limits | None = None,
@@ -124,7 +109,7 @@ class Agent(Generic[Out]):
         max_tool_calls: int | None = None,
         history: History = "replay",
         client: Client | None = None,
-        store: Store | None = None,
+        storage: Store | None = None,
         hooks: Sequence[Hooks] = (),
         observers: Sequence[Callable[[RunEvent], None]] = (),
         prices: Prices | None = None,
@@ -162,15 +147,15 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
-        self._output = _output_form(output_type, output_validators, self._fixed)
+        self._output = output_form(output_type, output_validators, self._fixed)
         self._output_retries = output_retries
         self._client = client
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
-        self._store = store
+        self._storage = storage
         self._hooks = tuple(hooks)
         self._observers = tuple(observers)
-        self.prices = _read_prices(prices)
+        self.prices = prices_from(prices)
         if self.limits.cost is not None:
             self._check_priced()
 
@@ -296,7 +281,7 @@ class Agent(Generic[Out]):
             fixed, final = asked_for(self._output, fixed, by_call="text" in refused)
         last, left = Meter().last_because(self.limits) is not None, self.limits.max_tool_calls
         params = next_request(
-            self.thread(input, after), last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final
+            self._thread(input, after)[0], last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final
         )
         params.pop("stream_options", None)
         return client.prepare(**params)
@@ -305,13 +290,16 @@ class Agent(Generic[Out]):
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
         after, session = options.get("after"), options.get("session")
-        thread = self.thread(input, after)
+        thread, notes = self._thread(input, after)
         limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
-        state = RunState(run_id, limits, threads={MAIN: thread})
+        state = RunState(run_id, limits, threads={MAIN: thread}, notes=notes)
         plan = self._plan
-        if options or self._store is not None or "opentelemetry.trace" in sys.modules:
+        if options or self._storage is not None or "opentelemetry.trace" in sys.modules:
             state = evolve(state, session=session)
-            plan = self._with_options(options, lambda last: evolve(state, threads={MAIN: self.thread(input, last)}))
+            begin = lambda last: self._begun(state, input, last)  # noqa: E731 - it is asked for once the session is held
+            plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
+        if limits.cost is not None:
+            self._check_priced()
         return Run[Out](plan, state, streaming=streaming)
 
     def _taken_up(
@@ -328,43 +316,20 @@ class Agent(Generic[Out]):
         state = state if isinstance(state, RunState) else RunState.from_json(state)
         if options.get("limits") is not None:
             state = evolve(state, limits=options.get("limits"))
-        plan = self._with_options(options, None, session=state.session)
+        plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
         return Run[Out](evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
+
+    def _begun(self, state: RunState, input: Input, last: RunState) -> RunState:
+        thread, notes = self._thread(input, last)
+        return evolve(state, threads={MAIN: thread}, notes=notes)
+
+    @property
+    def _provider(self) -> str | None:
+        return None if self._client is None else self._client.provider
 
     @functools.cached_property
     def _plan(self) -> Plan:
         return Plan(family(self), observers=self._observers)
-
-    def _with_options(
-        self, options: RunOptions, begin: Callable[[RunState], RunState] | None, session: str | None = None
-    ) -> Plan:
-        """Plan a run of which more is said than its input."""
-        for name in options:
-            if name not in RunOptions.__annotations__:
-                raise no_such("a run has no option", name, RunOptions.__annotations__, {"context": "deps"})
-        session = options.get("session") or session
-        check_types(limits=(options.get("limits"), Limits), session=(session, str), run_id=(options.get("run_id"), str))
-        if session is not None and options.get("after") is not None:
-            raise UsageError("session= and after= are two different histories; leave one of them out")
-        if session is not None and self._store is None and begin is not None:
-            raise UsageError(
-                "session= needs a store: Agent(store=SQLiteStore('chats.db')), or MemoryStore() for as long as the "
-                "process lives; both are in agentrt.store"
-            )
-        plan = evolve(self._plan, deps=options.get("deps"), on_pending=options.get("on_pending"))
-        if (options.get("limits") or self.limits).cost is not None:
-            self._check_priced()
-        if self._store is not None:
-            from agentrt.drivers.keeping import Keeper  # noqa: PLC0415 - only a store needs it
-
-            plan = evolve(plan, keeper=Keeper(self._store, session, begin))
-        if "opentelemetry.trace" in sys.modules:
-            from agentrt.trace import RunTrace, tracing_is_on  # noqa: PLC0415 - only where somebody traces
-
-            if tracing_is_on():
-                trace = RunTrace(provider=self._client.provider if self._client else None)
-                plan = evolve(plan, trace=trace, observers=(*plan.observers, trace))
-        return plan
 
     def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
         """Plan what this agent brings to a run.
@@ -391,39 +356,38 @@ class Agent(Generic[Out]):
             is_plain=not (self._hooks or delegates or self._output),
         )
 
-    def thread(self, input: Input, after: Result[Any] | RunState | Sequence[Item] | None = None) -> Thread:
-        """Make the thread that a run begins with: what is new, on top of what came before.
-
-        Args:
-            input: As for `run`.
-            after: As for `run`.
-        """
+    def thread(self, input: Input) -> Thread:
+        """Make the thread that a run begins with."""
         text = {"type": "message", "role": "user", "content": input}
         new = [item_view(text)] if isinstance(input, str) else input_items(input)
-        provider = None if self._client is None else self._client.base_url
-        begun = Thread(
+        return Thread(
             tuple(new),
             len(new),
             parallel=self.parallel_tool_calls,
             history=self.history,
             agent=self.name,
-            provider=provider,
+            provider=None if self._client is None else self._client.base_url,
             anchor=self._anchor,
             outside=self._anchor,
         )
-        return begun if after is None else self._after(begun, earlier_thread(after))
 
-    def _after(self, begun: Thread, earlier: Thread) -> Thread:
-        known = earlier.known
-        mended, notes = repaired(earlier.items, known=known)
-        items = (*mended, *begun.items)
-        begun = evolve(begun, items=items, given=len(items), notes=notes, provider=earlier.provider or begun.provider)
+    def _thread(
+        self, input: Input, after: Result[Any] | RunState | Sequence[Item] | None
+    ) -> tuple[Thread, tuple[str, ...]]:
+        """Make it on top of what came before, which is mended; gives also what was mended."""
+        begun = self.thread(input)
+        if after is None:
+            return begun, ()
+        earlier = earlier_thread(after)
         goes_on = earlier.history == self.history and earlier.anchor is not None
         if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
             check_nothing_is_lost(earlier, self._anchor)
+        mended, notes = (earlier.items, ()) if earlier.outside else repaired(earlier.items, known=earlier.known)
+        items = (*mended, *begun.items)
+        begun = evolve(begun, items=items, given=len(items), provider=earlier.provider or begun.provider)
         if goes_on and self.history != "replay":
-            return evolve(begun, anchor=earlier.anchor, known=known, outside=earlier.outside)
-        return begun
+            begun = evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
+        return begun, notes
 
     # --- the client
 
@@ -456,24 +420,3 @@ class Agent(Generic[Out]):
     def __repr__(self) -> str:
         """Show the name, the model and the tools."""
         return f"Agent({self.name!r}, model={self.model!r}, tools={[tool.name for tool in self.registry]})"
-
-
-def _output_form(
-    output_type: Any, validators: Sequence[Callable[..., Any]], fixed: Mapping[str, Any]
-) -> OutputForm[Any] | None:
-    """Make the form of the answer; None where it is plain text that nobody looks at."""
-    if output_type is str and not validators:
-        return None
-    if "format" in (fixed.get("text") or {}):
-        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
-    from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
-
-    return OutputForm[Any](output_type, validators=validators)
-
-
-def _read_prices(prices: Prices | None) -> Prices | None:
-    if prices is None:
-        return None
-    from agentrt.prices import read_prices  # noqa: PLC0415 - few know prices
-
-    return read_prices(prices)

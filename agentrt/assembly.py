@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentrt.core.interrupts import ended
@@ -13,15 +13,28 @@ from agentrt.delegates import AgentTool, Handoff
 from agentrt.drivers.plan import AgentPlan, Delegate
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
-from agentrt.wire.items import Item
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import input_items
 
 if TYPE_CHECKING:
     from agentrt.agent import Agent
     from agentrt.builtin import BuiltinTool
+    from agentrt.prices import Prices
+    from agentrt.registry.outputs import OutputForm
 
-__all__ = ["CALLED_HERE", "ToolLike", "check_nothing_is_lost", "check_types", "earlier_thread", "family", "sort_tools", "take_anchor"]
+__all__ = [
+    "CALLED_HERE",
+    "ToolLike",
+    "check_nothing_is_lost",
+    "check_types",
+    "earlier_thread",
+    "family",
+    "instructions_now",
+    "output_form",
+    "prices_from",
+    "sort_tools",
+    "take_anchor",
+]
 
 ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
 
@@ -141,9 +154,8 @@ def family(root: Agent[Any]) -> dict[str, AgentPlan]:
         known = found.setdefault(agent.name, agent)
         if known is not agent:
             raise UsageError(f"two agents are named {agent.name!r}; give each its own name=")
-        for tool in _delegates(agent).values():
-            if found.get(tool.agent.name) is not tool.agent:
-                waiting.append(tool.agent)
+        others = [tool.agent for tool in _delegates(agent).values()]
+        waiting += [other for other in others if found.get(other.name) is not other]
     return {name: _plan(agent) for name, agent in found.items()}
 
 
@@ -169,3 +181,25 @@ def instructions_now(made: object) -> str:
         made.close()
         raise UsageError("instructions= is an async function, so they are known in a run only")
     return str(made)
+
+
+def output_form(
+    output_type: Any, validators: Sequence[Callable[..., Any]], fixed: Mapping[str, Any]
+) -> OutputForm[Any] | None:
+    """Make the form of the answer; None where it is plain text that nobody looks at."""
+    if output_type is str and not validators:
+        return None
+    if "format" in (fixed.get("text") or {}):
+        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
+    from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
+
+    return OutputForm[Any](output_type, validators=validators)
+
+
+def prices_from(prices: Prices | None) -> Prices | None:
+    """Read a table of prices that a user wrote."""
+    if prices is None:
+        return None
+    from agentrt.prices import read_prices  # noqa: PLC0415 - few know prices
+
+    return read_prices(prices)

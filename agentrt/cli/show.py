@@ -20,6 +20,7 @@ __all__ = ["as_json", "show_run"]
 
 _SHOWN = 400
 
+
 async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Console) -> Result:
     """Run the agent and show what happens.
 

@@ -116,6 +116,11 @@ class Client(Endpoints):
         return self._endpoint.base_url
 
     @property
+    def provider(self) -> str:
+        """The name of the provider's profile."""
+        return self._endpoint.provider
+
+    @property
     def max_retries(self) -> int:
         """Tries after the first one."""
         return self._max_retries

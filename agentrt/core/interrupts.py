@@ -12,17 +12,19 @@ from agentrt.core.protocol import (
     Effect,
     Finish,
     ModelFailed,
+    Moved,
     Resume,
     Step,
     Stop,
     Withdrawn,
 )
+from agentrt.core.repair import for_provider, repaired
 from agentrt.core.state import RunState, Thread, Verdict, evolve
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item
 from agentrt.wire.json import dump
 
-__all__ = ["check_decision", "decided", "ended", "failed", "made", "resumed", "stopped", "withdrawn"]
+__all__ = ["check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
 
 _EARLY: dict[str, Any] = {"calls": {}, "outputs": {}, "verdicts": {}, "handed": frozenset[int]()}
 """A reply that doesn't count takes with it what ran eagerly from it."""
@@ -36,6 +38,27 @@ def made(state: RunState, thread: Thread, event: ConversationMade) -> Step:
 
     check_turn(thread, event.turn)
     return state.put(event.thread, evolve(thread, anchor=event.anchor, known=0)), []
+
+
+def moved(state: RunState, thread: Thread, event: Moved) -> Step:
+    """Leave out what the new server can't read: reasoning, compactions, and whatever only the old one holds."""
+    from agentrt.core.loop import check_turn  # noqa: PLC0415 - see above
+
+    check_turn(thread, event.turn)
+    if thread.provider is None:
+        return state.put(event.thread, evolve(thread, provider=event.provider)), []
+    if thread.outside is not None:
+        raise UsageError(
+            f"{thread.outside!r} is kept by {thread.provider}, so {event.provider} can't go on from it; pass the whole "
+            "conversation as input instead"
+        )
+    kept, notes = for_provider(thread.items)
+    items, more = repaired(kept)
+    given = len(items) - (len(thread.items) - thread.given)
+    if len(items) != len(thread.items):
+        given = len(repaired(for_provider(thread.items[: thread.given])[0])[0])
+    thread = evolve(thread, items=items, given=given, provider=event.provider, anchor=None, known=0)
+    return evolve(state.put(event.thread, thread), notes=(*state.notes, *notes, *more)), []
 
 
 def failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:

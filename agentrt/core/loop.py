@@ -23,6 +23,7 @@ from agentrt.core.protocol import (
     Finish,
     ModelFailed,
     ModelReplied,
+    Moved,
     Resume,
     RunTool,
     Start,
@@ -365,6 +366,7 @@ class Move(NamedTuple):
 LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
     ("new", Start): Move(_begin, ("model", "done"), "ask the model"),
     ("model", ConversationMade): Move(interrupts.made, ("model",), "note the conversation"),
+    ("model", Moved): Move(interrupts.moved, ("model",), "leave out what only another server can read"),
     ("model", CallSeen): Move(_seen, ("model",), "run a pure call early"),
     ("model", ToolReturned): Move(_returned, ("model",), "keep its output"),
     ("model", ModelReplied): Move(_replied, ("tools", "model", "done"), "run the calls, or end with the answer"),

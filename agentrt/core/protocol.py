@@ -25,6 +25,7 @@ __all__ = [
     "Finish",
     "ModelFailed",
     "ModelReplied",
+    "Moved",
     "Resume",
     "RunTool",
     "Start",
@@ -46,6 +47,14 @@ class ConversationMade(NamedTuple):
 
     turn: int
     anchor: str
+    thread: str = MAIN
+
+
+class Moved(NamedTuple):
+    """The thread is sent to another address than before: what only that one could read is left out."""
+
+    turn: int
+    provider: str
     thread: str = MAIN
 
 
@@ -203,6 +212,7 @@ class Finish(NamedTuple):
 Event = (
     Start
     | ConversationMade
+    | Moved
     | CallSeen
     | ModelReplied
     | ModelFailed

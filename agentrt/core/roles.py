@@ -7,7 +7,7 @@ from typing import Any
 from agentrt.core.history import failure
 from agentrt.core.state import Thread, evolve
 from agentrt.wire.items import CALLS, Item
-from agentrt.wire.json import as_str
+from agentrt.wire.json import dump
 
 __all__ = ["OWN", "own_roles", "taken"]
 
@@ -34,7 +34,10 @@ def own_roles(thread: Thread, output_retries: int) -> Thread:
         elif verdict.role == "handoff":
             output = failure(call, f"the conversation goes to {thread.handoff and thread.handoff[0]} already")
         elif verdict.problem is None:
-            changes = {"answer": as_str(call.raw.get("arguments"))} if thread.answer is None else {}
+            told = call.raw.get("arguments")
+            changes = (
+                {"answer": told if isinstance(told, str) else dump(told).decode()} if thread.answer is None else {}
+            )
             output = taken(call, "This is taken as the answer.")
         else:
             spent = thread.last is not None or thread.tries >= output_retries

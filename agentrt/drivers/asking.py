@@ -11,7 +11,7 @@ import anyio
 
 from agentrt.client import Client, ResponseStream
 from agentrt.core.history import next_request, unanswerable
-from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied
+from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
 from agentrt.core.state import Verdict
 from agentrt.drivers.hosted import HostedCalls
 from agentrt.errors import (
@@ -105,7 +105,10 @@ class Asking:
         effect, plan, run = self._effect, self._plan, self._run
         fixed = plan.fixed
         yield TurnStarted(self._where, effect.last, str(fixed["model"]))
-        if run.state.threads[effect.thread].history != "replay":
+        thread = run.state.threads[effect.thread]
+        if thread.provider != self._client.base_url:
+            run.take(Moved(effect.turn, self._client.base_url, effect.thread))
+        if thread.history != "replay":
             await self._begin_history()
         context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=plan.name)
         if plan.offer is not None or plan.instructions is not None:
@@ -134,7 +137,7 @@ class Asking:
                 if wait is None or not broken.stream.repeatable:
                     raise broken.error from broken.error.__cause__
                 logger.warning("the reply broke off and is asked for again in %.1f s: %s", wait, broken.error)
-                run.throw_away(effect)
+                run.calls.throw_away(effect)
                 yield TurnRestarted(self._where, str(broken.error))
                 await self.wait(anyio.sleep(wait))
                 again = {"extra_headers": broken.stream.request.own_headers(fixed.get("extra_headers"))}
@@ -149,7 +152,9 @@ class Asking:
         thread = self._run.state.threads[effect.thread]
         final: str | None = None
         if self._plan.output is not None:
-            fixed, final = self._plan.output.asked_for(fixed, by_call="text" in refused)
+            from agentrt.drivers.triage import asked_for  # noqa: PLC0415 - only a structured answer needs it
+
+            fixed, final = asked_for(self._plan.output, fixed, by_call="text" in refused)
         return next_request(
             thread, last=effect.last, max_tool_calls=effect.max_tool_calls, fixed=fixed, refused=refused, final=final
         )
@@ -216,12 +221,12 @@ class Asking:
 
     async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[RunEvent, None]:
         begun, background = 1, stream.request.background
-        early = self._run.starts_early(self._effect)
+        early = self._run.calls.starts_early(self._effect)
         where = self._where
         while (event := await self._next_event(stream, background=background)) is not None:
             if background and stream.begun > begun:
                 begun = stream.begun
-                self._run.throw_away(self._effect)
+                self._run.calls.throw_away(self._effect)
                 yield TurnRestarted(where, "the server sends the reply from its beginning again")
             kind = event.type
             if kind == "response.output_text.delta":
@@ -230,7 +235,7 @@ class Asking:
                 yield ReasoningDelta(where, event.delta)
             elif kind.startswith("response.output_item."):
                 if early and kind == "response.output_item.done":
-                    self._run.see(self._effect, event)
+                    self._run.calls.see(self._effect, event)
                 for part in hosted.told(event) if hosted is not None else ():
                     yield part
 
@@ -266,15 +271,23 @@ class Asking:
         verdicts: dict[int, Verdict] = {}
         for position, item in enumerate(response.items):
             if item.type in CALLS:
-                found = run.verdict(effect.thread, position, item)
+                found = run.calls.verdict(effect.thread, position, item)
                 verdicts[position] = found if isinstance(found, Verdict) else await self.wait(found)
         if plan.output is not None and response.status == "completed" and not verdicts:
-            problem = await self.wait(run.problem_of(effect.thread, response.answer, context))
-        cost = run.cost_of(plan, response)
+            from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - see above
+
+            if response.refusal is None:
+                problem = await self.wait(problem_of(run, effect.thread, response.answer, context))
+        cost = None
+        if plan.prices is not None or run.state.limits.cost is not None:
+            from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
+
+            name = self._client.provider
+            cost = cost_of(response.model, response.usage, plan.prices, name)
+            if cost is None:
+                cost = cost_of(str(plan.fixed["model"]), response.usage, plan.prices, name)
         total = run.state.meter.usage.plus(response.usage)
-        run.tell(
-            UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status)
-        )
+        run.tell(UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status))
         return ModelReplied(
             effect.turn, response, effect.thread, verdicts, problem, cost, run.worked(), plan.output_retries
         )

@@ -16,9 +16,7 @@ from agentrt.wire.json import as_str, dump
 __all__ = ["run_attended"]
 
 
-async def run_attended(
-    plan: Plan, agent: AgentPlan, effect: RunTool, prepared: Prepared, caller: Caller
-) -> Answer:
+async def run_attended(plan: Plan, agent: AgentPlan, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer:
     """Run a prepared call and answer it.
 
     Args:
@@ -29,7 +27,7 @@ async def run_attended(
         caller: For whom.
     """
     call_id = as_str(prepared.call.get("call_id"))
-    with nullcontext() if plan.around is None else plan.around(effect.thread, call_id):
+    with nullcontext() if plan.trace is None else plan.trace.around(effect.thread, call_id):
         answer = await run_prepared(prepared, caller)
         for hook in agent.hooks:
             if prepared.tool is None:
@@ -44,7 +42,9 @@ async def run_attended(
     if effect.edited is not None:
         told = f"(A person changed the arguments before the call ran. Used: {dump(dict(effect.edited)).decode()})"
         output = answer.item["output"]
-        changed: Any = f"{told}\n{output}" if isinstance(output, str) else [{"type": "input_text", "text": told}, *output]
+        changed: Any = (
+            f"{told}\n{output}" if isinstance(output, str) else [{"type": "input_text", "text": told}, *output]
+        )
         answer = _with_output(prepared, answer, changed)
     return answer
 

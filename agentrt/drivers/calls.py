@@ -113,7 +113,7 @@ class Calls:
         call, where = cast("FunctionCall", effect.call), run.where(effect.thread)
         run.tell(ToolStarted(where, call.call_id, call.name, str(call.arguments or "")))
         started = anyio.current_time()
-        if run.plan.around is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
+        if run.plan.trace is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
             answer = await run_prepared(prepared, caller)
         else:
             answer = await self._run_attended(effect, prepared, caller)
@@ -134,9 +134,7 @@ class Calls:
 
         return await run_attended(self._run.plan, self._run.agent_of(effect.thread), effect, prepared, caller)
 
-    def _report(
-        self, thread: str, call: Mapping[str, Any], fraction: float | None, message: str, piece: Any
-    ) -> None:
+    def _report(self, thread: str, call: Mapping[str, Any], fraction: float | None, message: str, piece: Any) -> None:
         output = "" if piece is None else output_text(encode_output(piece).value)
         call_id, name = as_str(call.get("call_id")), as_str(call.get("name"))
         event = ToolProgress(self._run.where(thread), call_id, name, fraction, message, output)
@@ -168,7 +166,12 @@ class Calls:
         run, thread = self._run, effect.thread
         prepared = prepare_call(run.agent_of(thread).tools, item.raw, position, self.caller(thread))
         tool = prepared.tool
-        if tool is None or tool.effect != "pure" or tool.approval is not False or tool.key in run.agent_of(thread).delegates:
+        if (
+            tool is None
+            or tool.effect != "pure"
+            or tool.approval is not False
+            or tool.key in run.agent_of(thread).delegates
+        ):
             return
         verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
         for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["at_rest", "changes", "check_end", "folded"]
 
+
 def folded(state: RunState, happened: Iterable[Any]) -> RunState:
     """Take outputs into the state that had come when the run was left."""
     for event in happened:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Any, Generic, Self, cast
@@ -46,14 +46,13 @@ logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
-_LOOP_EVENTS = (ToolReturned, ModelReplied, Decided)
+_LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
 
 class Run(Generic[Out]):
     """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
 
-    Leaving the block ends all that the run had started, whether it was over or not. What had not begun by then, and what
-    may be run twice, is done by ``agent.resume(run.state)``.
+    Leaving the block ends all that the run had started, whether it was over or not; ``agent.resume(run.state)`` goes on.
     """
 
     state: RunState
@@ -121,6 +120,8 @@ class Run(Generic[Out]):
                     self.state = at_rest(self.state, self._inbox, self.calls.not_begun(), self._stop)
                 if isinstance(error, AgentrtError):
                     error.state = self.state
+                if self.plan.trace is not None:
+                    self.plan.trace.close()
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
                         await self.plan.agents[name].release()
@@ -191,44 +192,42 @@ class Run(Generic[Out]):
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        effects = await self._first()
-        while True:
-            self._asking = self._perform(effects)
-            event: Event | None = None
+        self._perform(await self._first())
+        while not self._is_over():
+            happened: RunEvent | Event | None
             try:
-                if self._asking is not None and self._stop is None:
+                if self._asking is not None:
                     async with aclosing(self._asking.told()) as told:
                         async for part in told:
-                            if isinstance(part, ModelReplied):
-                                event = part
-                                continue
-                            self.tell(part)
-                            while self._inbox:
-                                if (happened := self._pop()) is not None:
-                                    yield happened
-                while event is None and not self._is_over():
-                    if (happened := await self._delivered()) is None:
-                        continue
-                    if isinstance(happened, _LOOP_EVENTS):
-                        event = happened
-                    else:
-                        yield cast("RunEvent", happened)
+                            self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+                            for event in self._meanwhile():
+                                yield event
+                    self._asking = None
+                happened = await self._delivered()
             except StoppedByCaller:
-                event = self._stopped()
-            if event is None:
-                break
-            effects = self.take(event)
-            if isinstance(event, ModelReplied):
-                self.calls.end_early(event.thread)
-            if self.plan.keeper is not None and (effects or not self._inbox):
-                await self.plan.keeper.save(self.state)
+                happened = self._stopped()
+            if isinstance(happened, _LOOP_EVENTS):
+                await self._go_on(happened)
+            elif happened is not None:
+                yield cast("RunEvent", happened)
         for happened in self._inbox:
-            if not isinstance(happened, ToolReturned | Exception | None):
+            if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
                 yield cast("RunEvent", happened)
         finished = RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by)
         self._observe(finished)
         yield finished
-        self._raise_what_ended_it()
+        if self.state.status in ("incomplete", "limit"):
+            from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
+
+            check_end(self.state)
+
+    async def _go_on(self, event: Event) -> None:
+        effects = self.take(event)
+        if isinstance(event, ModelReplied):
+            self.calls.end_early(event.thread)
+        if self.plan.keeper is not None and (effects or not self._inbox):
+            await self.plan.keeper.save(self.state)
+        self._perform(effects)
 
     async def _first(self) -> list[Effect]:
         if self.state.status not in (None, "pending"):
@@ -263,24 +262,24 @@ class Run(Generic[Out]):
         status = self.state.status
         return status is not None and (status != "pending" or not self.deciding)
 
-    def _perform(self, effects: Iterable[Effect]) -> Asking | None:
-        """Begin what is to be done; gives the main thread's turn, which is read by whoever asks for events."""
-        asking: Asking | None = None
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
         for effect in effects:
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
             elif isinstance(effect, CallModel):
                 client = self._client_of(self.agent_of(effect.thread))
-                turn = Asking(self, effect, client, interruptible=effect.thread == MAIN)
-                if effect.thread == MAIN:
-                    asking = turn
+                asking = Asking(self, effect, client, interruptible=effect.thread == MAIN)
+                if effect.thread != MAIN:
+                    self.group.start_soon(self._ask_aside, asking)
                 else:
-                    self.group.start_soon(self._ask_aside, turn)
+                    self._asking = asking
+                    if self._stop is not None:
+                        asking.interrupt()
             elif isinstance(effect, Ask):
                 from agentrt.drivers.deciding import ask  # noqa: PLC0415 - few runs ask
 
                 ask(self, self.group, effect.pending)
-        return asking
 
     async def _ask_aside(self, asking: Asking) -> None:
         """Read a sub-agent's turn. What is wrong with it is raised where events are asked for."""
@@ -305,13 +304,14 @@ class Run(Generic[Out]):
             raise happened
         return happened
 
-    def _pop(self) -> RunEvent | None:
-        """Give the next event while the model is asked; what eager calls gave goes into the state at once."""
-        happened = self._inbox.popleft()
-        if isinstance(happened, ToolReturned):
-            self.take(happened)
-            return None
-        return cast("RunEvent", happened)
+    def _meanwhile(self) -> Iterator[RunEvent]:
+        """Give what has happened while the model is asked; what eager calls gave goes into the state at once."""
+        while self._inbox and not isinstance(self._inbox[0], ModelReplied):
+            happened = self._inbox.popleft()
+            if isinstance(happened, ToolReturned):
+                self.take(happened)
+            else:
+                yield cast("RunEvent", happened)
 
     def _stopped(self) -> Event | None:
         """Take in what has come so far, before the rest is answered."""
@@ -349,11 +349,6 @@ class Run(Generic[Out]):
 
     async def _watch(self, seconds: float) -> None:
         """Stop the run when its time is up; time in which it waits for a person doesn't pass."""
-        while (left := seconds - self.worked()) > 0:
+        while (left := seconds - self.worked()) > 0:  # noqa: ASYNC110 - while a person is asked, no time passes
             await anyio.sleep(max(left, 0.05))
         self.stop(Stop("limit", "seconds", self.worked()))
-
-    def _raise_what_ended_it(self) -> None:
-        from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
-
-        check_end(self.state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
     from agentrt.drivers.keeping import Keeper
     from agentrt.prices import Prices
     from agentrt.registry.outputs import OutputForm
+    from agentrt.trace import RunTrace
 
 __all__ = ["AgentPlan", "Decide", "Delegate", "Plan"]
 
-Decide = Callable[[Pending], Decision | None | Awaitable[Decision | None]]
+Decide = Callable[[Pending], Decision | Awaitable[Decision | None] | None]
 """Decides on what is pending, at once; None leaves it open."""
 
 
@@ -62,6 +62,7 @@ class AgentPlan:
         hooks: Its hooks.
         delegates: The tools that stand for other agents, by key.
         prices: What its models cost.
+        is_plain: Whether its calls are calls of tools and nothing else, with nobody to look at them first.
     """
 
     name: str
@@ -79,11 +80,7 @@ class AgentPlan:
     hooks: tuple[Hooks, ...] = ()
     delegates: Mapping[str, Delegate] = field(default_factory=dict[str, Delegate])
     prices: Prices | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether its calls are calls of tools and nothing else, with nobody to look at them first."""
-        return not (self.hooks or self.delegates or self.output)
+    is_plain: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class Plan:
         agents: The agents that may work in it, by name.
         deps: What tools get as ``context.deps``.
         observers: Are told each event when it happens.
-        around: Gives the context that a call runs in, by thread and call id: its span is the current one there.
+        trace: Makes spans of the events, and a call's span the current one while it runs.
         on_pending: Decides at once what is pending; None where there is nobody to ask.
         keeper: Keeps the run and its session in a store.
         resumes: Whether the state was put away; then these decisions are taken first.
@@ -104,8 +101,8 @@ class Plan:
     agents: Mapping[str, AgentPlan]
     deps: Any = None
     observers: tuple[Callable[[RunEvent], None], ...] = ()
-    around: Callable[[str, str], AbstractContextManager[None]] | None = None
+    trace: RunTrace | None = None
     on_pending: Decide | None = None
     keeper: Keeper | None = None
     resumes: bool = False
-    decisions: Mapping[str, Decision] = field(default_factory=dict[str, Decision])
+    decisions: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -15,6 +15,7 @@ from agentrt.errors import ToolError
 from agentrt.registry.context import Context
 from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approval, prepare_call
 from agentrt.registry.output import as_text
+from agentrt.registry.outputs import FINAL_ANSWER
 from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, as_str, dump, parse
 from agentrt.wire.text import unmistakable
@@ -43,9 +44,9 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
         return _asked_by_server(run, thread, position, item)
     prepared = run.calls.prepared[thread, position]
     name = as_str(item.raw.get("name"))
-    if agent.output is not None and name == agent.output.name and not item.raw.get("namespace"):
+    if agent.output is not None and not agent.output.text and name == FINAL_ANSWER and not item.raw.get("namespace"):
         context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=agent.name)
-        problem = await problem_of(run, thread, as_str(item.raw.get("arguments")), context)
+        problem = await problem_of(run, thread, _arguments_text(item), context)
         return Verdict(name, "output", "pure", problem=problem)
     try:
         prepared = await _hooked(agent, prepared, run.calls.caller(thread))
@@ -71,6 +72,11 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
         ask = _pending(run, thread, position, "tool", tool.key, arguments, call_id, tool.definition_hash)
         verdict = evolve(verdict, ask=ask, definition=tool.definition_hash)
     return verdict
+
+
+def _arguments_text(item: Item) -> str:
+    told = item.raw.get("arguments")
+    return told if isinstance(told, str) else dump(told).decode()
 
 
 async def _hooked(agent: AgentPlan, prepared: Prepared, caller: Caller) -> Prepared:
@@ -114,7 +120,7 @@ def _asked_by_server(run: Run[Any], thread: str, position: int, item: Item) -> V
     return Verdict(key, "mcp", "unsafe", ask=ask)
 
 
-def _pending(  # noqa: PLR0913 - all that a decision is about
+def _pending(
     run: Run[Any],
     thread: str,
     position: int,
@@ -155,8 +161,10 @@ def asked_for(form: OutputForm[Any], fixed: Mapping[str, Any], *, by_call: bool)
     Returns:
         The parameters, and the name of the call.
     """
+    if form.text:
+        return dict(fixed), None
     if by_call:
-        return {**fixed, "tools": [*(fixed.get("tools") or ()), form.definition]}, form.name
+        return {**fixed, "tools": [*(fixed.get("tools") or ()), form.definition]}, FINAL_ANSWER
     return {**fixed, "text": {**(fixed.get("text") or {}), "format": form.format}}, None
 
 
@@ -175,5 +183,3 @@ async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any
     except ToolError as error:
         return as_text(error)
     return None
-
-

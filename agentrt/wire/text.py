@@ -13,9 +13,7 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 def visible(text: str) -> str:
     """Make control and bidi characters visible, so that what a model or a tool wrote can't steer the terminal."""
     return "".join(
-        _escaped(char)
-        if (unicodedata.category(char) == "Cc" and char not in "\n\t") or char in _BIDI
-        else char
+        _escaped(char) if (unicodedata.category(char) == "Cc" and char not in "\n\t") or char in _BIDI else char
         for char in text
     )
 
