@@ -280,22 +280,6 @@ async def test_a_put_that_was_given_up_never_undoes_a_later_one(store):
     assert await store.get("run", "r") == "kept 29"
 
 
-async def test_a_key_is_held_until_a_put_that_was_given_up_inside_is_over(path):
-    texts = ["a" * MIB, "b" * MIB]
-    async with SQLiteStore(path) as ours, SQLiteStore(path) as others:
-        for number in range(20):
-            with anyio.CancelScope() as scope:
-                async with ours.hold("run", "r"), anyio.create_task_group() as group:
-                    group.start_soon(ours.put, "run", "r", texts[number % 2])
-                    for _ in range(number % 5):
-                        await anyio.lowlevel.checkpoint()
-                    scope.cancel()
-            async with others.hold("run", "r"):
-                await others.put("run", "r", f"later {number}")
-                await ours.get("run", "any")
-                assert await others.get("run", "r") == f"later {number}"
-
-
 def test_asyncio_s_own_cancellation_leaves_a_hold_free_and_the_text_whole(path):
     async def work(store, number):
         async with store.hold("run", "r"):

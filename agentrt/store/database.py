@@ -1,7 +1,7 @@
 """The blocking half of an `SQLiteStore`: its file, its locks, and what SQLite's errors mean.
 
 Nothing here opens and closes the file by itself while SQLite has it open: that would drop SQLite's locks (its "How To
-Corrupt", 2.2). Measured on ext4: 3.4 ms for each put with ``synchronous=FULL``.
+Corrupt", 2.2).
 """
 
 from __future__ import annotations

@@ -359,6 +359,25 @@ async def test_a_put_that_is_given_up_while_another_program_writes_lets_its_call
         assert await store.get("run", "r1") == "kept"
 
 
+async def test_a_key_is_held_until_a_put_that_was_given_up_inside_is_over(filled):
+    async def give_up(store):
+        with anyio.move_on_after(0.2):
+            async with store.hold("run", "r1"):
+                await store.put("run", "r1", "given up")
+
+    async with SQLiteStore(filled) as ours, SQLiteStore(filled) as others:
+        with contextlib.closing(sqlite3.connect(filled, isolation_level=None, check_same_thread=False)) as program:
+            program.execute("BEGIN IMMEDIATE")
+            async with anyio.create_task_group() as group:
+                group.start_soon(give_up, ours)
+                await anyio.sleep(0.6)  # nothing tells that the put waits for the other program
+                with pytest.raises(BusyError):
+                    await others.hold("run", "r1").__aenter__()
+                program.execute("COMMIT")
+        async with others.hold("run", "r1"):
+            assert await others.get("run", "r1") == "given up"
+
+
 def open_descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
