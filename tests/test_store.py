@@ -441,7 +441,7 @@ print(anyio.run(store.get, "run", "r"), anyio.run(store.get, "run", "c"))
 
 
 def test_importing_the_stores_does_not_load_sqlite():
-    with python("import agentrt.store\nprint('sqlite3' in sys.modules)") as process:
+    with python("sys.modules.pop('sqlite3', None)\nimport agentrt.store\nprint('sqlite3' in sys.modules)") as process:
         assert process.communicate(timeout=30)[0] == "False\n"
 
 

@@ -46,6 +46,8 @@ _LOCKED = f"another program has kept {{path}} locked for {_WAIT_SECONDS:g} s: en
 _MEANINGS: dict[int, tuple[type[AgentrtError], str]] = {
     sqlite3.SQLITE_NOTADB: (UsageError, "{path} is no store, or a damaged one: name another file, or put back a copy"),
     sqlite3.SQLITE_CORRUPT: (UsageError, _DAMAGED),
+    sqlite3.SQLITE_ERROR: (UsageError, _DAMAGED),  # our statements fit our tables, so the tables are no longer ours
+    sqlite3.SQLITE_CONSTRAINT: (UsageError, _DAMAGED),
     sqlite3.SQLITE_BUSY: (StoreError, _LOCKED),
     sqlite3.SQLITE_LOCKED: (StoreError, _LOCKED),
     sqlite3.SQLITE_FULL: (
@@ -117,10 +119,9 @@ class Database:
         """Give all keys of a kind, oldest first."""
         with _our_errors(self._path):
             rows = self._connection.execute("SELECT key FROM texts WHERE kind = ? ORDER BY number", (kind,)).fetchall()
-        try:
+            if not all(isinstance(key, bytes) for (key,) in rows):
+                raise _damaged(self._path)
             return [key.decode() for (key,) in rows]
-        except (AttributeError, UnicodeDecodeError) as error:
-            raise _damaged(self._path) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -234,6 +235,8 @@ def _our_errors(path: Path) -> Generator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise _explained(error, path) from error
+    except UnicodeDecodeError as error:  # sqlite3 makes a text of SQLite's message, which quotes the damaged part
+        raise _damaged(path) from error
 
 
 def _explained(error: sqlite3.Error | OSError, path: Path) -> AgentrtError:
