@@ -296,7 +296,7 @@ class Agent(Generic[Out]):
         plan = self._plan
         if options or self._storage is not None or "opentelemetry.trace" in sys.modules:
             state = evolve(state, session=session)
-            begin = lambda last: self._begun(state, input, last)  # noqa: E731 - it is asked for once the session is held
+            begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
         if limits.cost is not None:
             self._check_priced()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agentrt.core.interrupts import ended
 from agentrt.core.result import Result
@@ -112,12 +112,12 @@ def earlier_thread(after: object) -> Thread:
         after = after.state
     if isinstance(after, RunState):
         return ended(after).threads[MAIN]
-    if isinstance(after, str | Mapping) or not isinstance(after, Iterable):
+    if isinstance(after, str | bytes) or is_dict(after) or not isinstance(after, Iterable):
         raise UsageError(
             f"after= takes an earlier Result, or the items of a conversation, not {type(after).__name__}; to go on "
             "from a response's id, make the agent with history='response' and previous_response_id=…"
         )
-    items: list[Any] = list(after)
+    items: list[Any] = list(cast("Iterable[Any]", after))
     return Thread(items=tuple(items and input_items(items)))
 
 

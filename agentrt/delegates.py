@@ -53,10 +53,8 @@ class Handoff(Tool[[], str]):
     @property
     def agent(self) -> Agent[Any]:
         """The agent that takes over."""
-        from agentrt.agent import Agent  # noqa: PLC0415 - an agent has handoffs, and a handoff has an agent
-
-        found = self._agent if isinstance(self._agent, Agent) else self._agent()
-        if not isinstance(found, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
+        found: Any = self._agent() if callable(self._agent) else self._agent
+        if not hasattr(found, "as_tool"):
             raise UsageError(f"handoff() takes an Agent, or a function that gives one, not {found!r:.100}")
         return found
 

@@ -4,7 +4,8 @@
 
     AgentrtError
     ├── UsageError                 yours: an argument, a setting, a missing key
-    │   └── MissingExtraError      yours: an optional part is not installed
+    │   ├── MissingExtraError      yours: an optional part is not installed
+    │   └── BusyError              yours: somebody else works with this session or run right now
     ├── ServerError                the server's, or the way to it
     │   ├── UnreachableError       no answer: refused, cut off, silent
     │   │   └── DeadlineError          no whole answer within the time that was given
@@ -18,6 +19,7 @@
     ├── LimitReachedError          a limit's, where ``Limits(on_limit="raise")`` asks for it
     ├── RunRefused                 a guardrail's: raised in a hook to end the run as ``refused``
     ├── LocalModelError            the embedded model's: its weights or its engine
+    ├── StoreError                 a store's: it can't be read or written
     └── ToolError                  a tool's: the text is for the model to read
         └── ToolRetry                  a tool's: it may be run again
 """
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentrtError",
     "AuthenticationError",
+    "BusyError",
     "DeadlineError",
     "IncompleteStreamError",
     "LimitReachedError",
@@ -43,6 +46,7 @@ __all__ = [
     "RunRefused",
     "ServerError",
     "StatusError",
+    "StoreError",
     "ToolError",
     "ToolRetry",
     "UnreachableError",
@@ -70,6 +74,20 @@ class MissingExtraError(UsageError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra {extra!r}, which is not installed: pip install 'agentrt[{extra}]'")
+
+
+class BusyError(UsageError):
+    """Somebody else works with this session or run right now: here, in another thread or in another process.
+
+    Args:
+        kind: What it is, ``"session"`` or ``"run"``.
+        key: Its id.
+    """
+
+    def __init__(self, kind: str, key: str) -> None:
+        super().__init__(
+            f"somebody else works with the {kind} {key!r} right now: wait until that is done, or take another id"
+        )
 
 
 class ServerError(AgentrtError):
@@ -186,6 +204,13 @@ class RunRefused(AgentrtError):  # noqa: N818 - it is no error: the run ends wit
 
 class LocalModelError(AgentrtError):
     """The embedded model can't run: its weights can't be had or its engine refused them."""
+
+
+class StoreError(AgentrtError):
+    """A store can't be read or written: its disk is full, its file may not be written, another program keeps it locked.
+
+    What it said it has kept is still there.
+    """
 
 
 class ToolError(AgentrtError):

@@ -11,7 +11,16 @@ from rich.text import Text
 
 from agentrt.agent import Agent, Input
 from agentrt.core.result import Result
-from agentrt.events import TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
+from agentrt.events import (
+    ReasoningDelta,
+    RunEvent,
+    TextDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    TurnRestarted,
+    TurnStarted,
+)
 from agentrt.registry.doctor import Examined
 from agentrt.wire.items import CALLS
 from agentrt.wire.text import visible
@@ -38,7 +47,7 @@ async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Consol
             elif isinstance(event, TurnRestarted):
                 said.take_back()
                 calls.print(Text(f"  the reply broke off and is asked for again: {visible(event.reason)}", "yellow"))
-            else:
+            elif not isinstance(event, ReasoningDelta):
                 said.end()
                 _show(event, calls)
     said.end()
@@ -86,7 +95,7 @@ def _write(console: Console, text: str) -> None:
 _LEVELS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
-def _show(event: TurnStarted | ToolStarted | ToolProgress | ToolFinished, console: Console) -> None:
+def _show(event: RunEvent, console: Console) -> None:
     if isinstance(event, ToolStarted):
         console.print(
             Text.assemble(("  call    ", "bold cyan"), visible(f"{event.name} {event.arguments}")), soft_wrap=True
@@ -101,7 +110,7 @@ def _show(event: TurnStarted | ToolStarted | ToolProgress | ToolFinished, consol
             Text.assemble(("  result  ", style), visible(output), (f"  {event.seconds * 1000:.1f} ms", "dim")),
             soft_wrap=True,
         )
-    elif event.last and event.turn > 1:
+    elif isinstance(event, TurnStarted) and event.last and event.turn > 1:
         console.print(Text("  a limit is reached: the model answers with what it has", style="yellow"))
 
 

@@ -116,8 +116,8 @@ class Client(Endpoints):
         return self._endpoint.base_url
 
     @property
-    def provider(self) -> str:
-        """The name of the provider's profile."""
+    def provider(self) -> str | None:
+        """The name of the provider, where it is a known one."""
         return self._endpoint.provider
 
     @property

@@ -331,7 +331,7 @@ def _end_of_group(items: Sequence[Item], place: int, gone: AbstractSet[int]) -> 
 
 def _lost(call: Item) -> Item:
     """Make the output of a call whose own is lost."""
-    kind = CallKind(_OUTPUTS[call.type], "call_id")
+    kind = CallKind(_OUTPUTS[call.type], "call_id", "call_id")
     return item_view({**kind.answer(call.raw, _LOST), **_ANSWERS[call.type]})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from agentrt.core.state import RunState
@@ -31,7 +31,7 @@ class Keeper:
         self._saved: RunState | None = None
 
     @asynccontextmanager
-    async def hold(self, state: RunState) -> AsyncIterator[RunState]:
+    async def hold(self, state: RunState) -> AsyncGenerator[RunState]:
         """Hold the run and its session, so that nobody else works on them, and give the state to go on from.
 
         Args:

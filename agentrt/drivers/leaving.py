@@ -75,7 +75,8 @@ def changes(run: Run[Any], before: RunState) -> Iterator[RunEvent]:
 def _of_call(thread: Thread, call_id: str | None, kind: str) -> Mapping[str, Any]:
     """Find a call or its output in a thread, among the open ones and in the history."""
     places = (*thread.calls.values(), *thread.outputs.values(), *reversed(thread.items))
-    return next((item.raw for item in places if item.type == kind and item.raw.get("call_id") == call_id), {})
+    found = (item.raw for item in places if item.type == kind and item.raw.get("call_id") == call_id)
+    return next(found, dict[str, Any]())
 
 
 def check_end(state: RunState) -> None:

@@ -52,7 +52,7 @@ _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 class Run(Generic[Out]):
     """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
 
-    Leaving the block ends all that the run had started, whether it was over or not; ``agent.resume(run.state)`` goes on.
+    Leaving the block ends all that the run had started; ``agent.resume(run.state)`` goes on from there.
     """
 
     state: RunState
@@ -152,8 +152,13 @@ class Run(Generic[Out]):
         if self.state.status is None:
             raise UsageError(_LEFT if self._left else "the run is not over yet: read its events to the end first")
         output = self.agent_of(MAIN).output
-        decode = None if output is None else lambda text: self.values.get(MAIN) or output.decode(text)
-        return Result[Out](self.state, self.artifacts, decode)
+        return Result[Out](self.state, self.artifacts, None if output is None else self._decoded)
+
+    def _decoded(self, text: str) -> Out:
+        """Give the final output as validators left it; as it was written where the run is known from a store."""
+        output = self.agent_of(MAIN).output
+        assert output is not None
+        return self.values[MAIN] if MAIN in self.values else output.decode(text)
 
     def cancel(self) -> None:
         """End the run soon: its result then has the status ``cancelled``, with every call answered."""
@@ -194,7 +199,7 @@ class Run(Generic[Out]):
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
         self._perform(await self._first())
         while not self._is_over():
-            happened: RunEvent | Event | None
+            happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None:
                     async with aclosing(self._asking.told()) as told:
@@ -236,7 +241,7 @@ class Run(Generic[Out]):
             self.group.start_soon(self._watch, self.state.limits.seconds)
         if not self.plan.resumes and self.state.threads[MAIN].phase == "new":
             return self.take(Start())
-        from agentrt.drivers.resuming import resume  # noqa: PLC0415 - few runs are taken up again
+        from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
 
         return await resume(self)
 

@@ -36,7 +36,7 @@ class Context(Generic[Deps]):
         report: Takes what `progress` tells, and what a generator gives: fraction, message, piece; default nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword only, each with a default
         self,
         deps: Deps = cast("Any", None),  # noqa: B008 - no call at all for those who run it
         *,
