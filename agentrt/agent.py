@@ -82,6 +82,8 @@ class Agent(Generic[Out]):
             ``response``: only what is new, on top of ``previous_response_id``; ``conversation``: only what is new, into
             a conversation on the server (``conversation=`` names one). Both fall back to replaying when the server has
             lost what the run made.
+        max_history: Items that a request carries at most: the oldest are left out in whole groups of reasoning, calls and
+            outputs. The history itself stays whole. Only where it is replayed.
         client: The client to use; default one of the agent's own, made from the environment when it is first needed.
         storage: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
         hooks: Your code before and after model calls and tool calls.
@@ -108,6 +110,7 @@ class Agent(Generic[Out]):
         parallel_tool_calls: bool = True,
         max_tool_calls: int | None = None,
         history: History = "replay",
+        max_history: int | None = None,
         client: Client | None = None,
         storage: Store | None = None,
         hooks: Sequence[Hooks] = (),
@@ -147,6 +150,7 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
+        self.max_history = max_history
         self._output = output_form(output_type, output_validators, self._fixed)
         self._output_retries = output_retries
         self._client = client
@@ -261,6 +265,22 @@ class Agent(Generic[Out]):
         """
         return AgentTool(self, **options)
 
+    async def compact(self, after: Result[Any] | Sequence[Item]) -> list[Item]:
+        """Let the provider shorten a conversation: ``POST /responses/compact``.
+
+        Args:
+            after: A result, or the items of a conversation.
+
+        Returns:
+            Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
+        """
+        client = self._acquire()
+        try:
+            response = await client.compact(model=self.model, input=list(earlier_thread(after).items))
+        finally:
+            await self._release()
+        return response.items
+
     def prepare(self, input: Input, *, after: Result[Any] | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
 
@@ -353,6 +373,7 @@ class Agent(Generic[Out]):
             hooks=self._hooks,
             delegates=delegates,
             prices=self.prices,
+            max_history=self.max_history,
             is_plain=not (self._hooks or delegates or self._output),
         )
 
@@ -384,7 +405,8 @@ class Agent(Generic[Out]):
             check_nothing_is_lost(earlier, self._anchor)
         mended, notes = (earlier.items, ()) if earlier.outside else repaired(earlier.items, known=earlier.known)
         items = (*mended, *begun.items)
-        begun = evolve(begun, items=items, given=len(items), provider=earlier.provider or begun.provider)
+        provider = earlier.provider or begun.provider
+        begun = evolve(begun, items=items, given=len(items), provider=provider, compacted=earlier.compacted)
         if goes_on and self.history != "replay":
             begun = evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
         return begun, notes

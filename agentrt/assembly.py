@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentrt.core.interrupts import ended
 from agentrt.core.result import Result
@@ -117,7 +117,7 @@ def earlier_thread(after: object) -> Thread:
             f"after= takes an earlier Result, or the items of a conversation, not {type(after).__name__}; to go on "
             "from a response's id, make the agent with history='response' and previous_response_id=…"
         )
-    items: list[Any] = list(cast("Iterable[Any]", after))
+    items: list[Any] = [*after]
     return Thread(items=tuple(items and input_items(items)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Unpack
 
@@ -56,7 +56,7 @@ class Handoff(Tool[[], str]):
         found: Any = self._agent() if callable(self._agent) else self._agent
         if not hasattr(found, "as_tool"):
             raise UsageError(f"handoff() takes an Agent, or a function that gives one, not {found!r:.100}")
-        return found
+        return cast("Agent[Any]", found)
 
 
 def handoff(

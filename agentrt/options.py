@@ -70,8 +70,8 @@ def planned(
         raise UsageError("session= and after= are two different histories; leave one of them out")
     if session is not None and storage is None and begin is not None:
         raise UsageError(
-            "session= needs a storage: Agent(storage=SQLiteStore('chats.db')), or MemoryStore() for as long as the process "
-            "lives; both are in agentrt.store"
+            "session= needs a storage: Agent(storage=SQLiteStore('chats.db')), or MemoryStore() for as long as the "
+            "process lives; both are in agentrt.store"
         )
     plan = evolve(plan, deps=options.get("deps"), on_pending=options.get("on_pending"))
     if storage is not None:

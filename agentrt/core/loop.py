@@ -132,7 +132,8 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     name, response, verdicts = event.thread, event.response, event.verdicts
     reply = read_reply(response.items)
     calls = reply.calls
-    hosted = sum(item.type in HOSTED_CALLS for item in reply.kept)
+    kinds = [item.type for item in reply.kept]
+    hosted = sum(kind in HOSTED_CALLS for kind in kinds)
     counted = [index for index in calls if verdicts.get(index, _PLAIN).role in _COUNTED]
     caps = state.caps(name)
     refused, limit, of_run = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
@@ -144,6 +145,8 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     state = state.charged(name, spent)
     state = evolve(state, meter=evolve(state.meter, seconds=max(state.meter.seconds, event.seconds)))
     before, thread = thread, evolve(state.threads[name], items=(*thread.items, *reply.kept))
+    if "compaction" in kinds:
+        thread = evolve(thread, compacted=True)
     if thread.history != "replay":
         anchor = response.id if thread.history == "response" else thread.anchor
         thread = evolve(thread, anchor=anchor, known=len(thread.items) if anchor else 0)

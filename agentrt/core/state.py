@@ -149,6 +149,7 @@ class Thread:
         calls: Calls of the last reply that still need an answer, by position, in order.
         outputs: Answers that have come, by position.
         agent: The name of the agent at work.
+        compacted: Whether a reply has compacted the history: what came before needn't be sent again.
         provider: The address whose model wrote the history; None where none did.
         verdicts: What is known of the calls, by position.
         handed: Positions of the calls whose effect was given out, or that need none.
@@ -180,6 +181,7 @@ class Thread:
     calls: Mapping[int, Item] = field(default_factory=dict[int, Item])
     outputs: Mapping[int, Item] = field(default_factory=dict[int, Item])
     agent: str = "agent"
+    compacted: bool = False
     provider: str | None = None
     verdicts: Mapping[int, Verdict] = field(default_factory=dict[int, Verdict])
     handed: frozenset[int] = frozenset()

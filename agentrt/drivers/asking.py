@@ -12,7 +12,7 @@ import anyio
 from agentrt.client import Client, ResponseStream
 from agentrt.core.history import next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
-from agentrt.core.state import Verdict
+from agentrt.core.state import Verdict, evolve
 from agentrt.drivers.hosted import HostedCalls
 from agentrt.errors import (
     IncompleteStreamError,
@@ -71,7 +71,7 @@ class Asking:
         interruptible: Whether `interrupt` may be called; other turns end with their task.
     """
 
-    def __init__(self, run: Run, effect: CallModel, client: Client, *, interruptible: bool) -> None:
+    def __init__(self, run: Run[Any], effect: CallModel, client: Client, *, interruptible: bool) -> None:
         self._run = run
         self._effect = effect
         self._client = client
@@ -151,6 +151,12 @@ class Asking:
         effect, refused = self._effect, self._client.refused(fixed["model"])
         thread = self._run.state.threads[effect.thread]
         final: str | None = None
+        if (thread.compacted or self._plan.max_history is not None) and thread.known == 0:
+            from agentrt.core.repair import since_compaction, trimmed  # noqa: PLC0415 - most histories are sent whole
+
+            items = since_compaction(thread.items) if thread.compacted else thread.items
+            items = items if self._plan.max_history is None else trimmed(items, self._plan.max_history)
+            thread = evolve(thread, items=items)
         if self._plan.output is not None:
             from agentrt.drivers.triage import asked_for  # noqa: PLC0415 - only a structured answer needs it
 
@@ -266,7 +272,8 @@ class Asking:
         run, plan, effect = self._run, self._plan, self._effect
         problem: str | None = None
         for hook in plan.hooks:
-            response = await self.wait(hook.after_model(context, response)) or response
+            changed = await self.wait(hook.after_model(context, response))
+            response = response if changed is None else changed
         _check_reply(response)
         verdicts: dict[int, Verdict] = {}
         for position, item in enumerate(response.items):

@@ -60,10 +60,9 @@ async def _decide(run: Run[Any], decide: Decide, pending: Pending) -> None:
 
 async def _called(decide: Decide, pending: Pending) -> Decision | None:
     """Ask: a sync function may wait for somebody's keyboard, so it runs in a thread."""
-    if inspect.iscoroutinefunction(decide):
-        return await decide(pending)
-    made = await run_in_thread(lambda: decide(pending))
-    return await made if inspect.isawaitable(made) else made
+    made: Any = decide(pending) if inspect.iscoroutinefunction(decide) else await run_in_thread(lambda: decide(pending))
+    decision: Decision | None = await made if inspect.isawaitable(made) else made
+    return decision
 
 
 def _check(run: Run[Any], state: RunState, pending: Pending, decision: Decision) -> None:
@@ -110,8 +109,8 @@ async def resume(run: Run[Any]) -> list[Effect]:
         decided.append(Decided(pending.turn, pending.position, decision_from(decision), pending.thread))
     for thread in run.state.threads.values():
         if thread.parent is not None and thread.phase != "done":
-            call = run.state.threads[thread.parent].calls[thread.position].raw
-            told = (as_str(call.get("call_id")), as_str(call.get("name")), as_str(call.get("arguments")))
+            raw = run.state.threads[thread.parent].calls[thread.position].raw
+            told = (as_str(raw.get("call_id")), as_str(raw.get("name")), as_str(raw.get("arguments")))
             run.tell(ToolStarted(run.where(thread.parent), *told))
     effects = run.take(event)
     for each in decided:

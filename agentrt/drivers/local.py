@@ -158,7 +158,7 @@ class Run(Generic[Out]):
         """Give the final output as validators left it; as it was written where the run is known from a store."""
         output = self.agent_of(MAIN).output
         assert output is not None
-        return self.values[MAIN] if MAIN in self.values else output.decode(text)
+        return cast("Out", self.values[MAIN] if MAIN in self.values else output.decode(text))
 
     def cancel(self) -> None:
         """End the run soon: its result then has the status ``cancelled``, with every call answered."""
