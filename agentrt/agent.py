@@ -82,8 +82,8 @@ class Agent(Generic[Out]):
             ``response``: only what is new, on top of ``previous_response_id``; ``conversation``: only what is new, into
             a conversation on the server (``conversation=`` names one). Both fall back to replaying when the server has
             lost what the run made.
-        max_history: Items that a request carries at most: the oldest are left out in whole groups of reasoning, calls and
-            outputs. The history itself stays whole. Only where it is replayed.
+        max_history: Items that a request carries at most: the oldest are left out in whole groups of reasoning, calls
+            and outputs. The history itself stays whole. Only where it is replayed.
         client: The client to use; default one of the agent's own, made from the environment when it is first needed.
         storage: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
         hooks: Your code before and after model calls and tool calls.

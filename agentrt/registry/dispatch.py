@@ -207,7 +207,8 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
                 await _check_approval(tool, prepared.values, caller)
             context = context_of(tool, call, prepared.position, caller, attempt) if tool.form.wants_context else None
             values = prepared.values.copy()
-            made = await (tool.function(**values) if tool.form.is_direct else tool.run(values, context))
+            direct = tool.is_async and tool.form.is_direct
+            made = await (tool.function(**values) if direct else tool.run(values, context))
             output, artifact = encode_output(made)
             return Answer(CALLS["function_call"].answer(call, output), failed=False, artifact=artifact)
         except anyio.get_cancelled_exc_class():

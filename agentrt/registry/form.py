@@ -46,7 +46,7 @@ class Form(Reader):
         self.is_plain = self.signature.is_plain and self.signature.context is None
         """Whether the checked arguments are Python's keyword arguments as they are."""
         self.is_direct = False
-        """Whether calling the function with them and awaiting it is all there is to do."""
+        """Whether calling the function with them is all there is to do; and awaiting it, where it is async."""
         natural = parameters_schema(params, self.types, docs.params, owner)
         extras = next((param.name for param in params if param.kind is KWARGS), None)
         validator = functools.partial(validator_of, self.signature, self.types)

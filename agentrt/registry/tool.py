@@ -147,7 +147,7 @@ class Tool(Generic[P, R]):
         owner, strict = f"the tool {self.given_name!r}", self.options.get("strict", "auto")
         made = Form(self.function, owner, self.docs, self._local, strict)
         made.wants_context |= self.is_generator  # it tells of its pieces
-        made.is_direct = made.is_plain and self.is_async and not self.is_generator and self.timeout is None
+        made.is_direct = made.is_plain and not self.is_generator and self.timeout is None
         if self.resource is not None:
             _check_resource(self.resource, [name for name, _, _ in made.signature.order], owner)
         return made
