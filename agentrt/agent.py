@@ -154,6 +154,14 @@ class Agent(Generic[Out]):
         self._output = output_form(output_type, output_validators, self._fixed)
         self._output_retries = output_retries
         self._client = client
+        self._blank = Thread(
+            parallel=parallel_tool_calls,
+            history=history,
+            agent=name,
+            provider=None if client is None else client.base_url,
+            anchor=self._anchor,
+            outside=self._anchor,
+        )
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
         self._storage = storage
@@ -309,13 +317,11 @@ class Agent(Generic[Out]):
     # --- what a run begins with
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
-        after, session = options.get("after"), options.get("session")
-        thread, notes = self._thread(input, after)
+        thread, notes = self._thread(input, options.get("after"))
         limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
-        state = RunState(run_id, limits, threads={MAIN: thread}, notes=notes)
-        plan = self._plan
+        state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
         if options or self._storage is not None or "opentelemetry.trace" in sys.modules:
-            state = evolve(state, session=session)
+            state = evolve(state, session=options.get("session"))
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
         if limits.cost is not None:
@@ -380,17 +386,8 @@ class Agent(Generic[Out]):
     def thread(self, input: Input) -> Thread:
         """Make the thread that a run begins with."""
         text = {"type": "message", "role": "user", "content": input}
-        new = [item_view(text)] if isinstance(input, str) else input_items(input)
-        return Thread(
-            tuple(new),
-            len(new),
-            parallel=self.parallel_tool_calls,
-            history=self.history,
-            agent=self.name,
-            provider=None if self._client is None else self._client.base_url,
-            anchor=self._anchor,
-            outside=self._anchor,
-        )
+        items = (item_view(text),) if isinstance(input, str) else tuple(input_items(input))
+        return evolve(self._blank, items=items, given=len(items))
 
     def _thread(
         self, input: Input, after: Result[Any] | RunState | Sequence[Item] | None

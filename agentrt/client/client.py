@@ -88,6 +88,8 @@ class Client(Endpoints):
             raise UsageError(f"headers must be a dict, not {type(headers).__name__}")
         given = "from a function" if callable(api_key) else api_key
         self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=given)
+        self.base_url = self._endpoint.base_url
+        """Where requests go."""
         self._responses_url = responses_url(self._endpoint.base_url)
         self._senders = SenderPerLoop(self._endpoint.base_url, http_client)
         for name, number in (
@@ -109,11 +111,6 @@ class Client(Endpoints):
         self._bearer = None if callable(api_key) else _bearer(self._endpoint.api_key or "")
         self._warned: set[str] = set()
         self._refused: dict[str, set[str]] = {}
-
-    @property
-    def base_url(self) -> str:
-        """Where requests go."""
-        return self._endpoint.base_url
 
     @property
     def provider(self) -> str | None:

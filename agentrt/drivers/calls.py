@@ -45,12 +45,14 @@ class Calls:
         self._run = run
         self._crew = Crew(group, MAX_PARALLEL)
         self._home = (threading.get_ident(), anyio.lowlevel.current_token())
-        self._callers: dict[str, Caller] = {}
         self._live: dict[Key, RunTool] = {}
         self._begun: set[Key] = set()
-        self._early: dict[Key, anyio.CancelScope | None] = {}
+        self.early: dict[Key, anyio.CancelScope | None] = {}
+        """What was begun from replies that are not whole yet."""
         self.prepared: dict[Key, Prepared] = {}
         """Calls as they were read, until they run."""
+        self.started_at: dict[str, float] = {}
+        """When sub-agents began, by thread, in seconds of the run's work."""
 
     def verdict(self, thread: str, position: int, item: Item) -> Verdict | Awaitable[Verdict]:
         """Find out what the core must know of a call: now where nobody has to be asked, else later.
@@ -73,18 +75,14 @@ class Calls:
 
         return triage(self._run, thread, position, item)
 
-    def caller(self, thread: str) -> Caller:
+    def caller(self, name: str) -> Caller:
         """Say for whom the calls of a thread's turn run."""
         run = self._run
-        found, usage = run.state.threads[thread], run.state.meter.usage
-        caller = self._callers.get(thread)
-        if caller is None or caller.turn != found.turn or caller.usage is not usage:
-            report = functools.partial(self._report, thread)
-            inside = "" if thread == MAIN else thread
-            run_id, deps = run.state.run_id, run.plan.deps
-            caller = Caller(deps, run_id, found.turn, usage, None, report, found.agent, inside, decided=True)
-            self._callers[thread] = caller
-        return caller
+        state, thread = run.state, run.state.threads[name]
+        report = functools.partial(self._report, name)
+        inside = "" if name == MAIN else name
+        usage, deps = state.meter.usage, run.plan.deps
+        return Caller(deps, state.run_id, thread.turn, usage, None, report, thread.agent, inside, decided=True)
 
     def start(self, effect: RunTool, *, early: bool = False) -> None:
         """Begin a call as soon as there is a place for it.
@@ -176,35 +174,35 @@ class Calls:
         verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
         for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):
             self.prepared[thread, position] = prepared
-            self._early[thread, position] = None
+            self.early[thread, position] = None
             self.start(cast("RunTool", begun), early=True)
 
     async def _run_early(self, job: tuple[RunTool, Prepared, Caller]) -> None:
         key = (job[0].thread, job[0].position)
         with anyio.CancelScope() as scope:
-            if key in self._early:
-                self._early[key] = scope
+            if key in self.early:
+                self.early[key] = scope
                 await self._run_tool(job)
 
     def end_early(self, name: str) -> None:
         """Keep what was begun early and is in the reply that has come; forget the rest."""
         thread = self._run.state.threads[name]
-        for key in [key for key in self._early if key[0] == name]:
+        for key in [key for key in self.early if key[0] == name]:
             kept = thread.phase == "tools" and key[1] in thread.calls and key[1] not in thread.outputs
             if kept and self._live.get(key, _NOBODY).turn == thread.turn:
-                del self._early[key]
+                del self.early[key]
             else:
                 self._forget(key)
 
     def throw_away(self, effect: CallModel) -> None:
         """Forget a reply that broke, with all that was begun from it."""
         if self._run.state.threads[effect.thread].calls:
-            for key in [key for key in self._early if key[0] == effect.thread]:
+            for key in [key for key in self.early if key[0] == effect.thread]:
                 self._forget(key)
             self._run.take(ModelFailed(effect.turn, "broken", effect.thread))
 
     def _forget(self, key: Key) -> None:
-        scope = self._early.pop(key)
+        scope = self.early.pop(key)
         if scope is not None:
             scope.cancel()
         self._live.pop(key, None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, Self, cast
 
@@ -37,7 +37,7 @@ from agentrt.drivers.asking import Asking, StoppedByCaller
 from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
-from agentrt.events import LimitReached, RunEvent, RunFinished, RunStarted, Where
+from agentrt.events import RunEvent, RunFinished, RunStarted, Where
 
 __all__ = ["Run"]
 
@@ -58,6 +58,15 @@ class Run(Generic[Out]):
     state: RunState
     """Where the run stands: plain data, JSON with ``to_json()``."""
 
+    _events: AsyncGenerator[RunEvent, None] | None = None
+    _waiting: anyio.CancelScope | None = None
+    _asking: Asking | None = None
+    _stop: Stop | None = None
+    _left = False
+    _paused_at: float | None = None
+    deciding = 0
+    """Questions that somebody is being asked."""
+
     def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
         self.state = state
         self.plan = plan
@@ -66,32 +75,24 @@ class Run(Generic[Out]):
         """The whole text of outputs that were too long for the model, by call id."""
         self._inbox: deque[RunEvent | Event | Exception | None] = deque()
         self._arrived = anyio.Event()
-        self._events: AsyncGenerator[RunEvent, None] | None = None
-        self._waiting: anyio.CancelScope | None = None
-        self._asking: Asking | None = None
-        self._stop: Stop | None = None
-        self._left = False
         self._clients: dict[str, Client] = {}
-        self.deciding = 0
-        """Questions that somebody is being asked."""
         self.values: dict[str, Any] = {}
         """Final outputs as they were read, by thread."""
-        self.started_at: dict[str, float] = {}
-        """When sub-agents began, by thread, in seconds of the run's work."""
-        self._paused_at: float | None = None
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
-        async with AsyncExitStack() as stack:
-            if self.plan.keeper is not None:
-                self.state = await stack.enter_async_context(self.plan.keeper.hold(self.state))
+        if self.plan.keeper is not None:
+            self.state = await self.plan.keeper.open(self.state)
+        try:
             self._client_of(self.agent_of(MAIN))
-            self._started = anyio.current_time() - self.state.meter.seconds
-            self.group = anyio.create_task_group()
-            await self.group.__aenter__()
-            self.calls = Calls(self, self.group)
-            self._events = self._drive()
-            self._stack = stack.pop_all()
+        except BaseException:
+            await self._release()
+            raise
+        self._started = anyio.current_time() - self.state.meter.seconds
+        self.group = anyio.create_task_group()
+        await self.group.__aenter__()
+        self.calls = Calls(self, self.group)
+        self._events = self._drive()
         return self
 
     async def __aexit__(
@@ -120,14 +121,19 @@ class Run(Generic[Out]):
                     self.state = at_rest(self.state, self._inbox, self.calls.not_begun(), self._stop)
                 if isinstance(error, AgentrtError):
                     error.state = self.state
-                if self.plan.trace is not None:
-                    self.plan.trace.close()
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                    for name in self._clients:
-                        await self.plan.agents[name].release()
-                    if self.plan.keeper is not None:
-                        await self.plan.keeper.save(self.state)
-                    await self._stack.aclose()
+                    await self._release()
+
+    async def _release(self) -> None:
+        """Save where the run stands, and give back what it held."""
+        try:
+            if self.plan.keeper is not None:
+                await self.plan.keeper.close(self.state)
+        finally:
+            for name in self._clients:
+                await self.plan.agents[name].release()
+            if self.plan.trace is not None:
+                self.plan.trace.close()
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -143,7 +149,8 @@ class Run(Generic[Out]):
             return await self._events.__anext__()
         except AgentrtError as error:
             error.state = self.state
-            self._observe(RunFinished(self.where(MAIN), None, error=str(error)))
+            if self.plan.observers:
+                self._observe(RunFinished(self.where(MAIN), None, error=str(error)))
             raise
 
     @property
@@ -178,15 +185,14 @@ class Run(Generic[Out]):
         """Give the plan of the agent at work in a thread."""
         return self.plan.agents[self.state.threads[thread].agent]
 
-    def where(self, thread: str) -> Where:
+    def where(self, name: str) -> Where:
         """Say where what happens in a thread now belongs."""
-        found = self.state.threads[thread]
-        return Where(self.state.run_id, found.agent, thread, found.turn, found.call_id)
+        thread = self.state.threads[name]
+        return Where(self.state.run_id, thread.agent, name, thread.turn, thread.call_id)
 
     def worked(self) -> float:
         """Count the seconds that the run has worked: without those in which only a person could go on."""
-        now = anyio.current_time() if self._paused_at is None else self._paused_at
-        return now - self._started
+        return (self._paused_at or anyio.current_time()) - self._started
 
     def _client_of(self, agent: AgentPlan) -> Client:
         if agent.name not in self._clients:
@@ -198,7 +204,7 @@ class Run(Generic[Out]):
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
         self._perform(await self._first())
-        while not self._is_over():
+        while self.state.status is None or (self.state.status == "pending" and self.deciding):
             happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None:
@@ -212,27 +218,20 @@ class Run(Generic[Out]):
             except StoppedByCaller:
                 happened = self._stopped()
             if isinstance(happened, _LOOP_EVENTS):
-                await self._go_on(happened)
+                effects = self.take(happened)
+                if self.plan.keeper is not None and (effects or not self._inbox):
+                    await self.plan.keeper.save(self.state)
+                self._perform(effects)
             elif happened is not None:
                 yield cast("RunEvent", happened)
+        self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
         for happened in self._inbox:
             if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
                 yield cast("RunEvent", happened)
-        finished = RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by)
-        self._observe(finished)
-        yield finished
         if self.state.status in ("incomplete", "limit"):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
 
             check_end(self.state)
-
-    async def _go_on(self, event: Event) -> None:
-        effects = self.take(event)
-        if isinstance(event, ModelReplied):
-            self.calls.end_early(event.thread)
-        if self.plan.keeper is not None and (effects or not self._inbox):
-            await self.plan.keeper.save(self.state)
-        self._perform(effects)
 
     async def _first(self) -> list[Effect]:
         if self.state.status not in (None, "pending"):
@@ -249,23 +248,22 @@ class Run(Generic[Out]):
         """Take the run one event further, and tell what that means."""
         before = self.state
         self.state, effects = loop.step(before, event)
-        if self._paused_at is not None:
-            self._started += anyio.current_time() - self._paused_at
-            self._paused_at = None
-        if self.state.status == "pending":
-            self._paused_at = anyio.current_time()
-        if self.state.stopped_by is not before.stopped_by:
-            self.tell(LimitReached(self.where(event.thread), str(self.state.stopped_by)))
-        if len(self.plan.agents) > 1 or self.state.notes is not before.notes:
-            from agentrt.drivers.leaving import changes  # noqa: PLC0415 - one agent alone has none
+        if self.calls.early and isinstance(event, ModelReplied):
+            self.calls.end_early(event.thread)
+        if self._paused_at is not None or self.state.status == "pending":
+            self._pause()
+        if len(self.plan.agents) > 1 or self.state.stopped_by is not before.stopped_by or self.state.notes:
+            from agentrt.drivers.leaving import changes  # noqa: PLC0415 - most steps have none
 
-            for told in changes(self, before):
+            for told in changes(self, before, event.thread):
                 self.tell(told)
         return effects
 
-    def _is_over(self) -> bool:
-        status = self.state.status
-        return status is not None and (status != "pending" or not self.deciding)
+    def _pause(self) -> None:
+        """Stop the run's clock while only a person can go on, and let it go on afterwards."""
+        now = anyio.current_time()
+        self._started += now - (self._paused_at or now)
+        self._paused_at = now if self.state.status == "pending" else None
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
@@ -343,7 +341,8 @@ class Run(Generic[Out]):
         """Tell observers of an event now, and whoever reads the run's events in its turn."""
         if self.plan.observers:
             self._observe(event)
-        self.deliver(event)
+        self._inbox.append(event)
+        self._arrived.set()
 
     def _observe(self, event: RunEvent) -> None:
         for observer in self.plan.observers:

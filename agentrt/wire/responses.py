@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agentrt.errors import WireError
 from agentrt.wire.items import Item, Message, item_view
-from agentrt.wire.json import as_dict, as_list, as_str, parse, parse_object, str_or_none
+from agentrt.wire.json import as_dict, as_dicts, as_list, as_str, parse, parse_object, str_or_none
 
 __all__ = ["RateLimits", "Response", "Usage"]
 
@@ -186,6 +186,14 @@ class Response:
     def refusal(self) -> str | None:
         """The refusal's words, or None when the model did not refuse."""
         return "".join(item.refusal or "" for item in self.items if isinstance(item, Message)) or None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the model refused, instead of answering."""
+        refused = any(
+            part.get("type") == "refusal" for item in self.items for part in as_dicts(item.raw.get("content"))
+        )
+        return refused and self.refusal is not None and not self.text
 
     @property
     def usage(self) -> Usage:
