@@ -163,7 +163,7 @@ class Client(Endpoints):
             raise UsageError("create() waits for the whole response; use stream() for its events")
 
         async def once(request: PreparedRequest, clock: Clock) -> Response:
-            async with ResponseStream(request, lambda: self._open(request, clock)) as stream:
+            async with ResponseStream(request, partial(self._open, request, clock)) as stream:
                 return await stream.whole()
 
         return await self._of_first_available(self._prepare(cast("dict[str, Any]", params)), once)
@@ -225,8 +225,10 @@ class Client(Endpoints):
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
         model: Any = params.get("model")
-        models = [model] if isinstance(model, str | None) else model_names(model)
-        bodies = [encode_request({**params, "model": name}) for name in models]
+        if isinstance(model, str | None):
+            bodies = [encode_request(params)]
+        else:
+            bodies = [encode_request({**params, "model": name}) for name in model_names(model)]
         timeouts = self._timeouts
         if params.get("timeout") is not None:
             timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
@@ -331,6 +333,8 @@ class Client(Endpoints):
     async def _of_first_available(
         self, requests: list[PreparedRequest], once: Callable[[PreparedRequest, Clock], Awaitable[T]]
     ) -> T:
+        if len(requests) == 1:
+            return await self._retrying(requests[0], once)
         clock = Clock(requests[0].timeouts, anyio.current_time() + requests[0].timeouts.whole)
         for request in requests[:-1]:
             try:

@@ -38,6 +38,18 @@ class ResponseStream:
             what broke it, and the stream's clock; None where that is not possible.
     """
 
+    _opened: Opened | None = None
+    _chunks: AsyncGenerator[bytes, None] | None = None
+    _response: Response | None = None
+    _drained = False
+    _assembler: Assembler | None = None
+    tries = 0
+    """How often the request was sent before it was answered."""
+    begun = 0
+    """How often its events came from the first one on."""
+    breaks = 0
+    """How often in a row the stream broke without a new event."""
+
     def __init__(
         self, request: PreparedRequest, opener: Callable[[], Awaitable[Opened]], resume: Resume | None = None
     ) -> None:
@@ -45,18 +57,7 @@ class ResponseStream:
         """What is sent; of several models, to the first."""
         self._opener = opener
         self._resume = resume
-        self._opened: Opened | None = None
-        self._chunks: AsyncGenerator[bytes, None] | None = None
         self._ready: deque[Event] = deque()
-        self._response: Response | None = None
-        self._drained = False
-        self._assembler: Assembler | None = None
-        self.tries = 0
-        """How often the request was sent before it was answered."""
-        self.begun = 0
-        """How often its events came from the first one on."""
-        self.breaks = 0
-        """How often in a row the stream broke without a new event."""
 
     async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""
@@ -106,7 +107,8 @@ class ResponseStream:
             if self._opened is None:
                 raise UsageError("enter the stream first: async with client.stream(…) as stream: await stream.whole()")
             await self._read(self._opened)
-        await self._drain()
+        if self._assembler is not None:
+            await self._drain()
         return self._response
 
     def interrupt(self) -> None:

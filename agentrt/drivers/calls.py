@@ -41,18 +41,19 @@ class Calls:
         group: Owns what runs.
     """
 
+    early: Mapping[Key, anyio.CancelScope | None] = {}
+    """What was begun from replies that are not whole yet."""
+    started_at: Mapping[str, float] = {}
+    """When sub-agents began, by thread, in seconds of the run's work."""
+
     def __init__(self, run: Run[Any], group: anyio.abc.TaskGroup) -> None:
         self._run = run
         self._crew = Crew(group, MAX_PARALLEL)
         self._home = (threading.get_ident(), anyio.lowlevel.current_token())
         self._live: dict[Key, RunTool] = {}
         self._begun: set[Key] = set()
-        self.early: dict[Key, anyio.CancelScope | None] = {}
-        """What was begun from replies that are not whole yet."""
         self.prepared: dict[Key, Prepared] = {}
         """Calls as they were read, until they run."""
-        self.started_at: dict[str, float] = {}
-        """When sub-agents began, by thread, in seconds of the run's work."""
 
     def verdict(self, thread: str, position: int, item: Item) -> Verdict | Awaitable[Verdict]:
         """Find out what the core must know of a call: now where nobody has to be asked, else later.
@@ -125,7 +126,7 @@ class Calls:
         if answer.artifact is not None:
             run.artifacts[call.call_id] = answer.artifact
         run.tell(ToolFinished(where, call.call_id, call.name, output, answer.failed, took, artifact=answer.artifact))
-        run.deliver(ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
+        run.tell(ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
 
     async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer:
         from agentrt.drivers.attending import run_attended  # noqa: PLC0415 - with hooks, traces, edited arguments
@@ -174,14 +175,14 @@ class Calls:
         verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
         for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):
             self.prepared[thread, position] = prepared
-            self.early[thread, position] = None
+            self.early = {**self.early, (thread, position): None}
             self.start(cast("RunTool", begun), early=True)
 
     async def _run_early(self, job: tuple[RunTool, Prepared, Caller]) -> None:
         key = (job[0].thread, job[0].position)
         with anyio.CancelScope() as scope:
             if key in self.early:
-                self.early[key] = scope
+                self.early = {**self.early, key: scope}
                 await self._run_tool(job)
 
     def end_early(self, name: str) -> None:
@@ -190,7 +191,7 @@ class Calls:
         for key in [key for key in self.early if key[0] == name]:
             kept = thread.phase == "tools" and key[1] in thread.calls and key[1] not in thread.outputs
             if kept and self._live.get(key, _NOBODY).turn == thread.turn:
-                del self.early[key]
+                self.early = {early: scope for early, scope in self.early.items() if early != key}
             else:
                 self._forget(key)
 
@@ -202,7 +203,8 @@ class Calls:
             self._run.take(ModelFailed(effect.turn, "broken", effect.thread))
 
     def _forget(self, key: Key) -> None:
-        scope = self.early.pop(key)
+        scope = self.early[key]
+        self.early = {early: scope for early, scope in self.early.items() if early != key}
         if scope is not None:
             scope.cancel()
         self._live.pop(key, None)

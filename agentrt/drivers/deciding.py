@@ -55,7 +55,7 @@ async def _decide(run: Run[Any], decide: Decide, pending: Pending) -> None:
     except Exception:
         logger.exception("on_pending= failed, so %s stays open; decide with agent.resume(…)", pending.name)
     run.deciding -= 1
-    run.deliver(event)
+    run.tell(event)
 
 
 async def _called(decide: Decide, pending: Pending) -> Decision | None:

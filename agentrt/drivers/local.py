@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, Self, cast
@@ -44,7 +44,7 @@ __all__ = ["Run"]
 Out = TypeVar("Out", default=str)
 logger = logging.getLogger("agentrt.run")
 
-_LEAVE_SECONDS = 2.0
+_LEAVE_SECONDS, _SAVE_SECONDS = 2.0, 10.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
@@ -59,6 +59,7 @@ class Run(Generic[Out]):
     """Where the run stands: plain data, JSON with ``to_json()``."""
 
     _events: AsyncGenerator[RunEvent, None] | None = None
+    _arrived: anyio.Event | None = None
     _waiting: anyio.CancelScope | None = None
     _asking: Asking | None = None
     _stop: Stop | None = None
@@ -66,6 +67,8 @@ class Run(Generic[Out]):
     _paused_at: float | None = None
     deciding = 0
     """Questions that somebody is being asked."""
+    values: Mapping[str, Any] = {}
+    """Final outputs as they were read, by thread."""
 
     def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
         self.state = state
@@ -74,20 +77,12 @@ class Run(Generic[Out]):
         self.artifacts: dict[str, str] = {}
         """The whole text of outputs that were too long for the model, by call id."""
         self._inbox: deque[RunEvent | Event | Exception | None] = deque()
-        self._arrived = anyio.Event()
         self._clients: dict[str, Client] = {}
-        self.values: dict[str, Any] = {}
-        """Final outputs as they were read, by thread."""
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
         if self.plan.keeper is not None:
             self.state = await self.plan.keeper.open(self.state)
-        try:
-            self._client_of(self.agent_of(MAIN))
-        except BaseException:
-            await self._release()
-            raise
         self._started = anyio.current_time() - self.state.meter.seconds
         self.group = anyio.create_task_group()
         await self.group.__aenter__()
@@ -122,18 +117,18 @@ class Run(Generic[Out]):
                 if isinstance(error, AgentrtError):
                     error.state = self.state
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                    await self._release()
+                    for name in self._clients:
+                        await self.plan.agents[name].release()
+                if self.plan.keeper is not None or self.plan.trace is not None:
+                    await self._let_go()
 
-    async def _release(self) -> None:
-        """Save where the run stands, and give back what it held."""
-        try:
-            if self.plan.keeper is not None:
+    async def _let_go(self) -> None:
+        """Save where the run stands, and end what was opened for it."""
+        if self.plan.trace is not None:
+            self.plan.trace.close()
+        if self.plan.keeper is not None:
+            with anyio.move_on_after(_SAVE_SECONDS, shield=True):
                 await self.plan.keeper.close(self.state)
-        finally:
-            for name in self._clients:
-                await self.plan.agents[name].release()
-            if self.plan.trace is not None:
-                self.plan.trace.close()
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -192,25 +187,23 @@ class Run(Generic[Out]):
 
     def worked(self) -> float:
         """Count the seconds that the run has worked: without those in which only a person could go on."""
-        return (self._paused_at or anyio.current_time()) - self._started
-
-    def _client_of(self, agent: AgentPlan) -> Client:
-        if agent.name not in self._clients:
-            self._clients[agent.name] = agent.acquire()
-        return self._clients[agent.name]
+        return (anyio.current_time() if self._paused_at is None else self._paused_at) - self._started
 
     # --- the loop
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        self._perform(await self._first())
+        if self.plan.resumes or self.plan.keeper is not None or self.state.limits.seconds is not None:
+            self._perform(await self._first())
+        else:
+            self._perform(self.take(Start()))
         while self.state.status is None or (self.state.status == "pending" and self.deciding):
             happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None:
                     async with aclosing(self._asking.told()) as told:
                         async for part in told:
-                            self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+                            self.tell(part)
                             for event in self._meanwhile():
                                 yield event
                     self._asking = None
@@ -262,7 +255,7 @@ class Run(Generic[Out]):
     def _pause(self) -> None:
         """Stop the run's clock while only a person can go on, and let it go on afterwards."""
         now = anyio.current_time()
-        self._started += now - (self._paused_at or now)
+        self._started += 0 if self._paused_at is None else now - self._paused_at
         self._paused_at = now if self.state.status == "pending" else None
 
     def _perform(self, effects: Iterable[Effect]) -> None:
@@ -271,8 +264,10 @@ class Run(Generic[Out]):
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
             elif isinstance(effect, CallModel):
-                client = self._client_of(self.agent_of(effect.thread))
-                asking = Asking(self, effect, client, interruptible=effect.thread == MAIN)
+                agent = self.agent_of(effect.thread)
+                if agent.name not in self._clients:
+                    self._clients[agent.name] = agent.acquire()
+                asking = Asking(self, effect, self._clients[agent.name], interruptible=effect.thread == MAIN)
                 if effect.thread != MAIN:
                     self.group.start_soon(self._ask_aside, asking)
                 else:
@@ -289,9 +284,9 @@ class Run(Generic[Out]):
         try:
             async with aclosing(asking.told()) as told:
                 async for part in told:
-                    self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+                    self.tell(part)
         except Exception as error:  # noqa: BLE001 - it is raised again, in the run
-            self.deliver(error)
+            self.tell(error)
 
     async def _delivered(self) -> RunEvent | Event | None:
         while not self._inbox:
@@ -309,7 +304,7 @@ class Run(Generic[Out]):
 
     def _meanwhile(self) -> Iterator[RunEvent]:
         """Give what has happened while the model is asked; what eager calls gave goes into the state at once."""
-        while self._inbox and not isinstance(self._inbox[0], ModelReplied):
+        while self._inbox and type(self._inbox[0]) is not ModelReplied:
             happened = self._inbox.popleft()
             if isinstance(happened, ToolReturned):
                 self.take(happened)
@@ -332,20 +327,16 @@ class Run(Generic[Out]):
             if not (isinstance(part, ToolReturned) and (part.thread, part.position) == call)
         )
 
-    def deliver(self, part: RunEvent | Event | Exception | None) -> None:
-        """Hand something to the loop."""
-        self._inbox.append(part)
-        self._arrived.set()
-
-    def tell(self, event: RunEvent) -> None:
-        """Tell observers of an event now, and whoever reads the run's events in its turn."""
+    def tell(self, happened: RunEvent | Event | Exception | None) -> None:
+        """Hand something to the loop, or to observers now and to whoever reads the run's events in its turn."""
         if self.plan.observers:
-            self._observe(event)
-        self._inbox.append(event)
-        self._arrived.set()
+            self._observe(happened)
+        self._inbox.append(happened)
+        if self._arrived is not None:
+            self._arrived.set()
 
-    def _observe(self, event: RunEvent) -> None:
-        for observer in self.plan.observers:
+    def _observe(self, event: object) -> None:
+        for observer in self.plan.observers if isinstance(event, RunEvent) else ():
             try:
                 observer(event)
             except Exception:

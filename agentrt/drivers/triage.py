@@ -204,7 +204,8 @@ async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any
     """
     form = cast("OutputForm[Any]", run.agent_of(thread).output)
     try:
-        run.values[thread] = await form.read(text, context)
+        value = await form.read(text, context)
     except ToolError as error:
         return as_text(error)
+    run.values = {**run.values, thread: value}
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -44,20 +45,15 @@ class Usage(NamedTuple):
 
     def plus(self, other: Usage) -> Usage:
         """Add up two usages, field by field."""
-        return Usage(*(a + b for a, b in zip(self, other, strict=True)))
+        return Usage(*map(operator.add, self, other))
 
     @classmethod
     def read(cls, raw: object) -> Usage:
         """Read a ``usage`` object as the wire has it; None and missing details count as zero."""
         usage = as_dict(raw)
-        details = as_dict(usage.get("input_tokens_details"))
-        return cls(
-            _count(usage.get("input_tokens")),
-            _count(usage.get("output_tokens")),
-            _count(details.get("cached_tokens")),
-            _count(as_dict(usage.get("output_tokens_details")).get("reasoning_tokens")),
-            _count(details.get("cache_write_tokens")),
-        )
+        read, made = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
+        told = [usage.get("input_tokens"), usage.get("output_tokens"), read.get("cached_tokens")]
+        return cls(*map(_count, [*told, made.get("reasoning_tokens"), read.get("cache_write_tokens")]))
 
 
 def _count(value: object) -> int:
