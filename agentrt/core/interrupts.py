@@ -70,6 +70,10 @@ def _without_reasoning(thread: Thread) -> Thread:
 
 def withdrawn(state: RunState, thread: Thread, event: Withdrawn) -> Step:
     """Take back calls that were handed out and had not begun."""
+    from agentrt.core.loop import check_under_way  # noqa: PLC0415 - see above
+
+    for position in event.positions:
+        check_under_way(thread, event.turn, position)
     return state.put(event.thread, evolve(thread, handed=thread.handed.difference(event.positions))), []
 
 

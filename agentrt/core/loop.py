@@ -239,13 +239,16 @@ def _answered(state: RunState, name: str, event: ModelReplied) -> Step:
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
-    if event.turn != thread.turn or event.position not in thread.calls or event.position in thread.outputs:
-        raise UsageError(
-            f"call {event.position} of turn {event.turn} is not open; feed each effect's outcome back once"
-        )
+    check_under_way(thread, event.turn, event.position)
     thread = evolve(thread, outputs={**thread.outputs, event.position: Item(event.output)})
     state = state.put(event.thread, thread)
     return (state, []) if thread.phase == "model" else settle(state, event.thread, [])
+
+
+def check_under_way(thread: Thread, turn: int, position: int) -> None:
+    """Raise UsageError where an event is about a call that was not handed out, or has its answer."""
+    if turn != thread.turn or not thread.under_way(position):
+        raise UsageError(f"call {position} of turn {turn} is not open; feed each effect's outcome back once")
 
 
 def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
@@ -325,8 +328,7 @@ def _works(thread: Thread) -> bool:
     """Tell whether something of a thread is under way; a sub-agent's own thread speaks for it."""
     if thread.phase != "tools":
         return thread.phase != "done"
-    open_ones = thread.handed - thread.waiting - thread.outputs.keys()
-    return any(thread.verdicts.get(index, _PLAIN).role != "agent" for index in open_ones)
+    return any(map(thread.under_way, thread.handed))
 
 
 def _finish(state: RunState, name: str, status: Status) -> Step:

@@ -197,6 +197,12 @@ class Thread:
     meter: Meter = field(default_factory=Meter)
     stopped_by: str | None = None
 
+    def under_way(self, position: int) -> bool:
+        """Tell whether a call was handed out to be run and has no answer yet; a sub-agent's own thread speaks for it."""
+        handed = position in self.handed and position not in self.waiting and position not in self.outputs
+        verdict = self.verdicts.get(position)
+        return handed and (verdict is None or verdict.role != "agent")
+
 
 @dataclass(frozen=True)
 class RunState:
