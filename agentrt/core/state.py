@@ -89,13 +89,13 @@ class Meter:
             limits: The limits.
             reserved: Requests that others still need for their own answers.
         """
-        if self.turns + 1 + reserved >= limits.max_turns:
-            return "max_turns"
         if limits.max_tool_calls is not None and self.calls >= limits.max_tool_calls:
             return "max_tool_calls"
         if limits.tokens is not None and self.usage.total_tokens >= limits.tokens:
             return "tokens"
-        return "cost" if limits.cost is not None and self.cost >= limits.cost else None
+        if limits.cost is not None and self.cost >= limits.cost:
+            return "cost"
+        return "max_turns" if self.turns + 1 + reserved >= limits.max_turns else None
 
 
 @dataclass(frozen=True)
