@@ -115,7 +115,8 @@ def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
     again = any(as_str(call.raw.get("call_id")) == key for call in thread.calls.values())
     room, _, _ = _room(state, event.thread, thread, 0)
     caps = state.caps(event.thread)
-    if again or not thread.parallel or event.position >= min(room, caps.get(event.verdict.key, room)):
+    held = not thread.parallel or event.verdict.lane is not None  # what it must wait for may stand before it
+    if again or held or event.position >= min(room, caps.get(event.verdict.key, room)):
         return state, []
     thread = evolve(
         thread,
