@@ -85,16 +85,17 @@ def _begin(state: RunState, _: Thread, event: Start) -> Step:
 def _ask(state: RunState, name: str) -> Step:
     """Ask the model, for the last time where a limit is near; or end the thread where there is nothing left."""
     thread = state.threads[name]
-    last: str | None = None
+    last: tuple[str | None, bool] = (None, False)
     for limits, meter, reserved in state.scopes(name):
-        because = meter.last_because(limits, reserved)
+        because, of_run = meter.last_because(limits, reserved), limits is state.limits
         if because is not None:
             gentle = limits.on_limit == "answer" or because == "max_turns" or thread.turn == 0
             if meter.turns >= limits.max_turns or not gentle:
-                return _finish(state.limited(name, because, run=limits is state.limits), name, "limit")
-            last = last or because
+                return _finish(state.limited(name, because, run=of_run), name, "limit")
+            last = (because, of_run) if last[0] is None else last
     state = state.charged(name, _TURN)
-    thread = evolve(state.threads[name], phase="model", turn=thread.turn + 1, last=last, **_NO_CALLS)
+    begun: dict[str, Any] = {"phase": "model", "turn": thread.turn + 1, "last": last[0], "last_of_run": last[1]}
+    thread = evolve(state.threads[name], **begun, **_NO_CALLS)
     return state.put(name, thread), [request(state, name, thread)]
 
 
@@ -116,7 +117,7 @@ def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
     room, _, _ = _room(state, event.thread, thread, 0)
     caps = state.caps(event.thread)
     held = not thread.parallel or event.verdict.lane is not None  # what it must wait for may stand before it
-    if again or held or event.position >= min(room, caps.get(event.verdict.key, room)):
+    if again or held or event.position >= min(room, caps.get(event.verdict.key, (room, True))[0]):
         return state, []
     thread = evolve(
         thread,
@@ -135,7 +136,7 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     hosted = sum(item.type in HOSTED_CALLS for item in reply.kept)
     counted = [index for index in calls if verdicts.get(index, _PLAIN).role in _COUNTED]
     caps = state.caps(name)
-    refused, limit, of_run = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
+    refused, reached = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
     by_tool: dict[str, int] = {}
     for index in counted if caps else ():
         key = verdicts.get(index, _PLAIN).key
@@ -166,7 +167,7 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     if any(verdict.role in OWN for verdict in verdicts.values()):
         thread = own_roles(thread, event.output_retries)
     state = state.put(name, thread)
-    if limit is not None:
+    for limit, of_run in reached:
         state = state.limited(name, limit, run=of_run)
     return settle(state, name, [])
 
@@ -179,14 +180,10 @@ def check_turn(thread: Thread, turn: int) -> None:
 
 def _room(state: RunState, name: str, thread: Thread, hosted: int) -> tuple[int, str, bool]:
     """Count how many local calls of a reply may run, and name the limit that refuses the rest, and whose it is."""
-    scopes = state.scopes(name)
     if thread.last is not None:
-        limits, meter, reserved = scopes[0]
-        spent = any(meter.calls_left(limits) == 0 for limits, meter, _ in scopes)
-        of_run = thread.parent is None or meter.last_because(limits, reserved - 1) is not None
-        return 0, "max_tool_calls" if spent else thread.last, of_run
+        return 0, thread.last, thread.last_of_run
     found = (state.limits.max_calls_per_turn, "max_calls_per_turn", True)
-    for limits, meter, _ in scopes:
+    for limits, meter, _ in state.scopes(name):
         left = meter.calls_left(limits)
         of_run = limits is state.limits
         found = min(found, (limits.max_calls_per_turn, "max_calls_per_turn", of_run), key=lambda room: room[0])
@@ -203,24 +200,26 @@ def _beyond(
     calls: Mapping[int, Item],
     counted: Sequence[int],
     hosted: int,
-    caps: dict[str, int],
-) -> tuple[dict[int, Item], str | None, bool]:
-    """Answer the calls that no limit leaves room for; gives also the limit, and whether it is the run's."""
+    caps: dict[str, tuple[int, bool]],
+) -> tuple[dict[int, Item], list[tuple[str, bool]]]:
+    """Answer the calls that no limit leaves room for; gives also these limits, and whether they are the run's."""
     room, limit, of_run = _room(state, name, thread, hosted)
     told = f"limit reached ({limit}), so this call was not run; answer with what you have"
     over = {index: failure(calls[index], told) for index in counted[room:]}
     if thread.last is not None:
         free = (index for index in calls if verdicts.get(index, _PLAIN).role in ("handoff", "mcp"))
         over |= {index: failure(calls[index], told) for index in free}
-    reached = limit if over else None
-    for index in counted[:room] if caps else ():
+    reached = [(limit, of_run)] if over else []
+    for index in counted[:room]:
         key = verdicts.get(index, _PLAIN).key
-        if caps.get(key, 1) <= 0:
-            told = f"limit reached (calls of {key}), so this call was not run; go on without it"
-            over[index] = failure(calls[index], told)
-            reached = reached or "calls"
-        caps[key] = caps.get(key, 1) - 1
-    return over, reached, of_run or reached == "calls"
+        if key in caps:
+            left, of_run = caps[key]
+            if left <= 0:
+                told = f"limit reached (calls of {key}), so this call was not run; go on without it"
+                over[index] = failure(calls[index], told)
+                reached.append(("calls", of_run))
+            caps[key] = left - 1, of_run
+    return over, reached
 
 
 def _answered(state: RunState, name: str, event: ModelReplied) -> Step:

@@ -140,6 +140,7 @@ class Thread:
         phase: What the thread waits for.
         turn: Its requests so far; calls are keyed by turn and position in ``output``.
         last: The limit for which the turn under way must answer; None where it need not.
+        last_of_run: Whether that is one of the run's own limits.
         parallel: Whether the calls of a reply may run at once.
         history: How the next request carries the history.
         anchor: The response or conversation that holds what the server knows; None where it knows nothing.
@@ -172,6 +173,7 @@ class Thread:
     phase: Phase = "new"
     turn: int = 0
     last: str | None = None
+    last_of_run: bool = False
     parallel: bool = True
     history: History = "replay"
     anchor: str | None = None
@@ -244,13 +246,14 @@ class RunState:
             root = thread.parent
         return scopes
 
-    def caps(self, name: str) -> dict[str, int]:
-        """Give how often a thread may still call each tool that has a limit of its own."""
-        caps: dict[str, int] = {}
+    def caps(self, name: str) -> dict[str, tuple[int, bool]]:
+        """Give how often a thread may still call each tool that has a limit of its own, and if that is the run's."""
+        caps: dict[str, tuple[int, bool]] = {}
         for limits, meter, _ in self.scopes(name):
             for key, cap in limits.calls.items():
                 left = cap - meter.by_tool.get(key, 0)
-                caps[key] = min(caps.get(key, left), left)
+                if key not in caps or left < caps[key][0]:
+                    caps[key] = left, limits is self.limits
         return caps
 
     def charged(self, name: str, spent: Meter) -> RunState:
