@@ -253,10 +253,11 @@ def check_under_way(thread: Thread, turn: int, position: int) -> None:
 
 def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
     """Hand out what may run now, and go on once every call has its output; outputs follow in the calls' order."""
-    if len(state.threads[name].handed) < len(state.threads[name].calls):
+    thread, answered = state.threads[name], -1
+    while len(thread.handed) < len(thread.calls) and len(thread.outputs) > answered:
+        answered = len(thread.outputs)  # a sub-agent that can't begin is answered, which lets the next one begin
         state, more = _hand_out(state, name)
-        effects = effects + more
-    thread = state.threads[name]
+        thread, effects = state.threads[name], effects + more
     if len(thread.outputs) < len(thread.calls):
         return _or_pending(state, effects)
     thread = evolve(thread, items=answer_all(thread.items, thread.calls, thread.outputs))
