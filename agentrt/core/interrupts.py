@@ -169,7 +169,7 @@ def resumed(state: RunState, _: Thread, event: Resume) -> Step:
         elif each.phase == "tools":
             state = _reopened(state, name, each, event)
     for name in list(state.threads):
-        if state.threads[name].phase == "tools" and state.status is None:
+        if state.threads[name].phase == "tools":
             state, effects = settle(state, name, effects)
     return state, effects
 

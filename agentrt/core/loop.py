@@ -72,7 +72,10 @@ def step(state: RunState, event: Event) -> Step:
     if thread is None or move is None:
         where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
         raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
-    return move.handler(state, thread, event)
+    state, effects = move.handler(state, thread, event)
+    if state.status is None and not isinstance(event, Withdrawn) and _only_waits(state):
+        return evolve(state, status="pending"), [*effects, Finish("pending")]
+    return state, effects
 
 
 # --- asking the model
@@ -259,7 +262,7 @@ def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
         state, more = _hand_out(state, name)
         thread, effects = state.threads[name], effects + more
     if len(thread.outputs) < len(thread.calls):
-        return _or_pending(state, effects)
+        return state, effects
     thread = evolve(thread, items=answer_all(thread.items, thread.calls, thread.outputs))
     if thread.handoff is not None:
         thread = evolve(thread, agent=thread.handoff[0], parallel=thread.handoff[1], handoff=None)
@@ -317,12 +320,10 @@ def _spawn(state: RunState, name: str, position: int, begin: Thread) -> Step:
     return _ask(state.put(child, begin), child)
 
 
-def _or_pending(state: RunState, effects: list[Effect]) -> Step:
-    """End in ``pending`` where nothing goes on any more without a decision."""
+def _only_waits(state: RunState) -> bool:
+    """Tell whether nothing goes on any more without a decision."""
     threads = state.threads.values()
-    if any(thread.waiting for thread in threads) and not any(map(_works, threads)):
-        return evolve(state, status="pending"), [*effects, Finish("pending")]
-    return state, effects
+    return any(thread.waiting for thread in threads) and not any(map(_works, threads))
 
 
 def _works(thread: Thread) -> bool:
