@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agentrt.core.history import answer_all, failure, with_valid_arguments, without_reasoning
@@ -101,9 +102,18 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
 
 
 def check_decision(verdict: Verdict, decision: Decision) -> None:
-    """Refuse a decision of a kind that doesn't fit what is asked."""
-    if verdict.role == "mcp" and (isinstance(decision, Answer) or getattr(decision, "edited", None) is not None):
+    """Refuse a decision that doesn't fit what is asked, or that no state could hold."""
+    edited = decision.edited if isinstance(decision, Approve) else None
+    if verdict.role == "mcp" and (isinstance(decision, Answer) or edited is not None):
         raise UsageError("a hosted MCP server's call can only be approved or denied; use Approve() or Deny(reason)")
+    if verdict.role == "agent" and edited is not None:
+        raise UsageError("a sub-agent begins with what the model asked of it; use Approve(), Deny(reason) or Answer(…)")
+    if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
+    try:
+        dump(edited if isinstance(decision, Approve) else getattr(decision, "value", None))
+    except ValueError as error:
+        raise UsageError(f"a decision must be JSON values: {error}") from error
 
 
 def _decision_item(call: Item, decision: Decision) -> Item:
