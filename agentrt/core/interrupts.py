@@ -146,7 +146,8 @@ def _closed(thread: Thread, how: str) -> Thread:
         outputs = dict(thread.outputs)
         for index, call in thread.calls.items():
             if index not in outputs:
-                told = _UNKNOWN.format(how) if _in_flight(thread, index) else f"the run was {how} before this call ran"
+                begun = _in_flight(thread, index) or _asks_agent(thread, index)
+                told = _UNKNOWN.format(how) if begun else f"the run was {how} before this call ran"
                 outputs[index] = failure(call, told)
         thread = evolve(thread, items=answer_all(thread.items, thread.calls, outputs))
     return evolve(thread, phase="done", waiting=frozenset[int](), **_EARLY)
@@ -157,6 +158,12 @@ def _in_flight(thread: Thread, index: int) -> bool:
     verdict = thread.verdicts.get(index, Verdict())
     begun = index in thread.handed and index not in thread.waiting and index not in thread.outputs
     return begun and verdict.role == "tool" and verdict.effect == "unsafe"
+
+
+def _asks_agent(thread: Thread, index: int) -> bool:
+    """Tell whether a sub-agent is at work on a call; whatever it did, the thread above can't see."""
+    verdict = thread.verdicts.get(index, Verdict())
+    return verdict.role == "agent" and index in thread.handed and index not in thread.waiting
 
 
 def resumed(state: RunState, _: Thread, event: Resume) -> Step:
