@@ -271,8 +271,10 @@ def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
         state, more = _finish(state, name, "completed")
     elif thread.problem is not None:
         state, more = _finish(state, name, "incomplete")
+    elif thread.last is None:
+        state, more = _ask(state, name)
     else:
-        state, more = _ask(state, name) if thread.last is None else _finish(state, name, "limit")
+        state, more = _finish(state.limited(name, thread.last, run=thread.last_of_run), name, "limit")
     return state, effects + more
 
 
