@@ -90,7 +90,7 @@ def _ask(state: RunState, name: str) -> Step:
     thread = state.threads[name]
     last: tuple[str | None, bool] = (None, False)
     for limits, meter, reserved in state.scopes(name):
-        because, of_run = meter.last_because(limits, reserved), limits is state.limits
+        because, of_run = meter.last_because(limits, reserved), meter is state.meter
         if because is not None:
             gentle = limits.on_limit == "answer" or because == "max_turns" or thread.turn == 0
             if meter.turns >= limits.max_turns or not gentle:
@@ -188,7 +188,7 @@ def _room(state: RunState, name: str, thread: Thread, hosted: int) -> tuple[int,
     found = (state.limits.max_calls_per_turn, "max_calls_per_turn", True)
     for limits, meter, _ in state.scopes(name):
         left = meter.calls_left(limits)
-        of_run = limits is state.limits
+        of_run = meter is state.meter
         found = min(found, (limits.max_calls_per_turn, "max_calls_per_turn", of_run), key=lambda room: room[0])
         if left is not None and max(0, left - hosted) < found[0]:
             found = (max(0, left - hosted), "max_tool_calls", of_run)
@@ -315,7 +315,7 @@ def _spawn(state: RunState, name: str, position: int, begin: Thread) -> Step:
             told = "limit reached (max_turns), so this call was not run; answer with what you have"
             outputs = {**thread.outputs, position: failure(thread.calls[position], told)}
             state = state.put(name, evolve(thread, outputs=outputs))
-            return state.limited(name, "max_turns", run=limits is state.limits), []
+            return state.limited(name, "max_turns", run=meter is state.meter), []
     child = f"{name}/{thread.turn}.{position}"
     call_id = as_str(thread.calls[position].raw.get("call_id"))
     begin = evolve(begin, parent=name, position=position, call_id=call_id)

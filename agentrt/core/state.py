@@ -253,7 +253,7 @@ class RunState:
             for key, cap in limits.calls.items():
                 left = cap - meter.by_tool.get(key, 0)
                 if key not in caps or left < caps[key][0]:
-                    caps[key] = left, limits is self.limits
+                    caps[key] = left, meter is self.meter
         return caps
 
     def charged(self, name: str, spent: Meter) -> RunState:
