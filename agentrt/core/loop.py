@@ -115,12 +115,7 @@ def request(state: RunState, name: str, thread: Thread) -> CallModel:
 def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
     """Run a pure call while its reply goes on, if it fits whatever comes before it."""
     check_turn(thread, event.turn)
-    key = as_str(event.call.raw.get("call_id"))
-    again = any(as_str(call.raw.get("call_id")) == key for call in thread.calls.values())
-    room, _, _ = _room(state, event.thread, thread, 0)
-    caps = state.caps(event.thread)
-    held = not thread.parallel or event.verdict.lane is not None  # what it must wait for may stand before it
-    if again or held or event.position >= min(room, caps.get(event.verdict.key, (room, True))[0]):
+    if not _may_run_early(state, thread, event):
         return state, []
     thread = evolve(
         thread,
@@ -129,6 +124,21 @@ def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
         handed=thread.handed | {event.position},
     )
     return state.put(event.thread, thread), [RunTool(event.turn, event.position, event.call, event.thread)]
+
+
+def _may_run_early(state: RunState, thread: Thread, event: CallSeen) -> bool:
+    key = event.verdict.key
+    call_id = as_str(event.call.raw.get("call_id"))
+    again = any(as_str(call.raw.get("call_id")) == call_id for call in thread.calls.values())
+    if again or not thread.parallel or event.verdict.lane is not None:
+        return False  # what shares its lane may stand before it, unseen
+    for limits, meter, _ in state.scopes(event.thread):
+        bounded = limits.max_tool_calls is not None or key in limits.calls
+        if bounded and thread.parent is not None and meter is not thread.meter:
+            return False  # others may use up what it counts on before its reply has come
+    room, _, _ = _room(state, event.thread, thread, 0)
+    left, _ = state.caps(event.thread).get(key, (room, True))
+    return event.position < min(room, left)
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
