@@ -171,7 +171,7 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     outputs = {**reply.refused, **refused}
     handed = set(outputs)
     for index, call in before.calls.items():  # those that ran eagerly
-        if index in calls and index not in outputs and same_call(call, calls[index]):
+        if index in before.handed and index in calls and index not in outputs and same_call(call, calls[index]):
             handed.add(index)
             outputs.update({index: before.outputs[index]} if index in before.outputs else {})
     waiting = frozenset(i for i, v in verdicts.items() if v.ask is not None and i in calls and i not in outputs)
