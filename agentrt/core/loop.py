@@ -174,7 +174,8 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
         if index in before.handed and index in calls and index not in outputs and same_call(call, calls[index]):
             handed.add(index)
             outputs.update({index: before.outputs[index]} if index in before.outputs else {})
-    waiting = frozenset(i for i, v in verdicts.items() if v.ask is not None and i in calls and i not in outputs)
+    asked = (i for i, verdict in verdicts.items() if verdict.ask is not None and verdict.role not in OWN)
+    waiting = frozenset(i for i in asked if i in calls and i not in outputs)
     more = {"calls": calls, "outputs": outputs, "handed": frozenset(handed), "waiting": waiting, "verdicts": verdicts}
     thread = evolve(thread, phase="tools", **more)
     if any(verdict.role in OWN for verdict in verdicts.values()):
