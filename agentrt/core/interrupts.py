@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from agentrt.core.history import answer_all, failure, with_valid_arguments, without_reasoning
 from agentrt.core.pending import Answer, Approve, Decision
@@ -18,15 +17,12 @@ from agentrt.core.protocol import (
     Stop,
     Withdrawn,
 )
-from agentrt.core.state import RunState, Thread, Verdict, evolve
+from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item
 from agentrt.wire.json import dump
 
 __all__ = ["decided", "failed", "made", "resumed", "stopped", "withdrawn"]
-
-_EARLY: dict[str, Any] = {"calls": {}, "outputs": {}, "verdicts": {}, "handed": frozenset[int]()}
-"""A reply that doesn't count takes with it what ran eagerly from it."""
 
 _UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; it is not repeated"
 
@@ -53,7 +49,7 @@ def failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
             raise UsageError("what came before this run's items is lost with the server's state, and can't be rebuilt")
         kept = thread.history == "response" and event.reason == "state_lost"
         thread = evolve(thread, history="response" if kept else "replay", anchor=None, known=0)
-    thread = evolve(thread, **_EARLY)
+    thread = evolve(thread, **NO_CALLS)  # a reply that doesn't count takes with it what ran eagerly from it
     return state.put(event.thread, thread), [request(state, event.thread, thread)]
 
 
@@ -150,7 +146,7 @@ def _closed(thread: Thread, how: str) -> Thread:
                 told = _UNKNOWN.format(how) if begun else f"the run was {how} before this call ran"
                 outputs[index] = failure(call, told)
         thread = evolve(thread, items=answer_all(thread.items, thread.calls, outputs))
-    return evolve(thread, phase="done", waiting=frozenset[int](), **_EARLY)
+    return evolve(thread, phase="done", **NO_CALLS)
 
 
 def _in_flight(thread: Thread, index: int) -> bool:
@@ -178,7 +174,7 @@ def resumed(state: RunState, _: Thread, event: Resume) -> Step:
     effects: list[Effect] = []
     for name, each in state.threads.items():
         if each.phase == "model":
-            thread = evolve(each, **_EARLY)
+            thread = evolve(each, **NO_CALLS)
             if thread.history == "conversation" and thread.anchor is not None and thread.outside is None:
                 thread = evolve(thread, anchor=None, known=0)
             state = state.put(name, thread)

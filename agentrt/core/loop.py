@@ -32,7 +32,7 @@ from agentrt.core.protocol import (
     Withdrawn,
 )
 from agentrt.core.roles import OWN, own_roles, taken
-from agentrt.core.state import Meter, Phase, RunState, Status, Thread, Verdict, evolve
+from agentrt.core.state import NO_CALLS, Meter, Phase, RunState, Status, Thread, Verdict, evolve
 from agentrt.errors import UsageError
 from agentrt.wire.items import HOSTED_CALLS, Item, item_view
 from agentrt.wire.json import as_str
@@ -42,16 +42,6 @@ __all__ = ["LEGAL", "Move", "step"]
 _PLAIN = Verdict()
 _TURN = Meter(turns=1)
 _COUNTED = ("tool", "agent")
-_NONE: frozenset[int] = frozenset()
-_NO_CALLS: Mapping[str, Any] = {
-    "calls": {},
-    "outputs": {},
-    "verdicts": {},
-    "handed": _NONE,
-    "waiting": _NONE,
-    "edited": {},
-    "decided": _NONE,
-}
 
 
 def step(state: RunState, event: Event) -> Step:
@@ -98,7 +88,7 @@ def _ask(state: RunState, name: str) -> Step:
             last = (because, of_run) if last[0] is None else last
     state = state.charged(name, _TURN)
     begun: dict[str, Any] = {"phase": "model", "turn": thread.turn + 1, "last": last[0], "last_of_run": last[1]}
-    thread = evolve(state.threads[name], **begun, **_NO_CALLS)
+    thread = evolve(state.threads[name], **begun, **NO_CALLS)
     return state.put(name, thread), [request(state, name, thread)]
 
 
@@ -348,7 +338,7 @@ def _works(thread: Thread) -> bool:
 
 def _finish(state: RunState, name: str, status: Status) -> Step:
     """End a thread: the run with the main one, else the call that it answers has its output."""
-    thread = evolve(state.threads[name], phase="done", **_NO_CALLS)
+    thread = evolve(state.threads[name], phase="done", **NO_CALLS)
     state = state.put(name, thread)
     if thread.parent is None:
         status = "limit" if status == "completed" and state.stopped_by is not None else status

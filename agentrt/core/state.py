@@ -17,7 +17,7 @@ from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
+__all__ = ["MAIN", "NO_CALLS", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
@@ -200,10 +200,22 @@ class Thread:
     stopped_by: str | None = None
 
     def under_way(self, position: int) -> bool:
-        """Tell whether a call was handed out to be run and has no answer yet; a sub-agent's own thread speaks for it."""
+        """Tell whether a call was handed out and has no answer yet; a sub-agent's own thread speaks for it."""
         handed = position in self.handed and position not in self.waiting and position not in self.outputs
         verdict = self.verdicts.get(position)
         return handed and (verdict is None or verdict.role != "agent")
+
+
+NO_CALLS: Mapping[str, Any] = {
+    "calls": {},
+    "outputs": {},
+    "verdicts": {},
+    "handed": frozenset[int](),
+    "waiting": frozenset[int](),
+    "edited": {},
+    "decided": frozenset[int](),
+}
+"""All that a thread knows of the calls of a reply, while there is none."""
 
 
 @dataclass(frozen=True)
