@@ -33,7 +33,7 @@ from agentrt.core.protocol import (
     Withdrawn,
 )
 from agentrt.core.roles import OWN, own_roles, taken
-from agentrt.core.state import Meter, Phase, RunState, Status, Thread, Verdict, evolve
+from agentrt.core.state import NO_CALLS, Meter, Phase, RunState, Status, Thread, Verdict, evolve
 from agentrt.errors import UsageError
 from agentrt.wire.items import HOSTED_CALLS, Item, item_view
 from agentrt.wire.json import as_str
@@ -43,16 +43,6 @@ __all__ = ["LEGAL", "Move", "step"]
 _PLAIN = Verdict()
 _TURN = Meter(turns=1)
 _COUNTED = ("tool", "agent")
-_NONE: frozenset[int] = frozenset()
-_NO_CALLS: Mapping[str, Any] = {
-    "calls": {},
-    "outputs": {},
-    "verdicts": {},
-    "handed": _NONE,
-    "waiting": _NONE,
-    "edited": {},
-    "decided": _NONE,
-}
 
 
 def step(state: RunState, event: Event) -> Step:
@@ -73,7 +63,10 @@ def step(state: RunState, event: Event) -> Step:
     if thread is None or move is None:
         where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
         raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
-    return move.handler(state, thread, event)
+    state, effects = move.handler(state, thread, event)
+    if state.status is None and not isinstance(event, Withdrawn) and _only_waits(state):
+        return evolve(state, status="pending"), [*effects, Finish("pending")]
+    return state, effects
 
 
 # --- asking the model
@@ -86,16 +79,17 @@ def _begin(state: RunState, _: Thread, event: Start) -> Step:
 def _ask(state: RunState, name: str) -> Step:
     """Ask the model, for the last time where a limit is near; or end the thread where there is nothing left."""
     thread = state.threads[name]
-    last: str | None = None
+    last: tuple[str | None, bool] = (None, False)
     for limits, meter, reserved in state.scopes(name):
-        because = meter.last_because(limits, reserved)
+        because, of_run = meter.last_because(limits, reserved), meter is state.meter
         if because is not None:
             gentle = limits.on_limit == "answer" or because == "max_turns" or thread.turn == 0
             if meter.turns >= limits.max_turns or not gentle:
-                return _finish(state.limited(name, because, run=limits is state.limits), name, "limit")
-            last = last or because
+                return _finish(state.limited(name, because, run=of_run), name, "limit")
+            last = (because, of_run) if last[0] is None else last
     state = state.charged(name, _TURN)
-    thread = evolve(state.threads[name], phase="model", turn=thread.turn + 1, last=last, **_NO_CALLS)
+    begun: dict[str, Any] = {"phase": "model", "turn": thread.turn + 1, "last": last[0], "last_of_run": last[1]}
+    thread = evolve(state.threads[name], **begun, **NO_CALLS)
     return state.put(name, thread), [request(state, name, thread)]
 
 
@@ -112,11 +106,7 @@ def request(state: RunState, name: str, thread: Thread) -> CallModel:
 def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
     """Run a pure call while its reply goes on, if it fits whatever comes before it."""
     check_turn(thread, event.turn)
-    key = as_str(event.call.raw.get("call_id"))
-    again = any(as_str(call.raw.get("call_id")) == key for call in thread.calls.values())
-    room, _, _ = _room(state, event.thread, thread, 0)
-    caps = state.caps(event.thread)
-    if again or not thread.parallel or event.position >= min(room, caps.get(event.verdict.key, room)):
+    if not _may_run_early(state, thread, event):
         return state, []
     thread = evolve(
         thread,
@@ -125,6 +115,21 @@ def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
         handed=thread.handed | {event.position},
     )
     return state.put(event.thread, thread), [RunTool(event.turn, event.position, event.call, event.thread)]
+
+
+def _may_run_early(state: RunState, thread: Thread, event: CallSeen) -> bool:
+    key = event.verdict.key
+    call_id = as_str(event.call.raw.get("call_id"))
+    again = any(as_str(call.raw.get("call_id")) == call_id for call in thread.calls.values())
+    if again or not thread.parallel or event.verdict.lane is not None:
+        return False  # what shares its lane may stand before it, unseen
+    for limits, meter, _ in state.scopes(event.thread):
+        bounded = limits.max_tool_calls is not None or key in limits.calls
+        if bounded and thread.parent is not None and meter is not thread.meter:
+            return False  # others may use up what it counts on before its reply has come
+    room, _, _ = _room(state, event.thread, thread, 0)
+    left, _ = state.caps(event.thread).get(key, (room, True))
+    return event.position < min(room, left)
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
@@ -136,7 +141,7 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     hosted = sum(kind in HOSTED_CALLS for kind in kinds)
     counted = [index for index in calls if verdicts.get(index, _PLAIN).role in _COUNTED]
     caps = state.caps(name)
-    refused, limit, of_run = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
+    refused, reached = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
     by_tool: dict[str, int] = {}
     for index in counted if caps else ():
         key = verdicts.get(index, _PLAIN).key
@@ -160,16 +165,17 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     outputs = {**reply.refused, **refused}
     handed = set(outputs)
     for index, call in before.calls.items():  # those that ran eagerly
-        if index in calls and index not in outputs and is_twin(call, calls[index]):
+        if index in before.handed and index in calls and index not in outputs and is_twin(call, calls[index]):
             handed.add(index)
             outputs.update({index: before.outputs[index]} if index in before.outputs else {})
-    waiting = frozenset(i for i, v in verdicts.items() if v.ask is not None and i in calls and i not in outputs)
+    asked = (i for i, verdict in verdicts.items() if verdict.ask is not None and verdict.role not in OWN)
+    waiting = frozenset(i for i in asked if i in calls and i not in outputs)
     more = {"calls": calls, "outputs": outputs, "handed": frozenset(handed), "waiting": waiting, "verdicts": verdicts}
     thread = evolve(thread, phase="tools", **more)
     if any(verdict.role in OWN for verdict in verdicts.values()):
         thread = own_roles(thread, event.output_retries)
     state = state.put(name, thread)
-    if limit is not None:
+    for limit, of_run in reached:
         state = state.limited(name, limit, run=of_run)
     return settle(state, name, [])
 
@@ -182,16 +188,12 @@ def check_turn(thread: Thread, turn: int) -> None:
 
 def _room(state: RunState, name: str, thread: Thread, hosted: int) -> tuple[int, str, bool]:
     """Count how many local calls of a reply may run, and name the limit that refuses the rest, and whose it is."""
-    scopes = state.scopes(name)
     if thread.last is not None:
-        limits, meter, reserved = scopes[0]
-        spent = any(meter.calls_left(limits) == 0 for limits, meter, _ in scopes)
-        of_run = thread.parent is None or meter.last_because(limits, reserved - 1) is not None
-        return 0, "max_tool_calls" if spent else thread.last, of_run
+        return 0, thread.last, thread.last_of_run
     found = (state.limits.max_calls_per_turn, "max_calls_per_turn", True)
-    for limits, meter, _ in scopes:
+    for limits, meter, _ in state.scopes(name):
         left = meter.calls_left(limits)
-        of_run = limits is state.limits
+        of_run = meter is state.meter
         found = min(found, (limits.max_calls_per_turn, "max_calls_per_turn", of_run), key=lambda room: room[0])
         if left is not None and max(0, left - hosted) < found[0]:
             found = (max(0, left - hosted), "max_tool_calls", of_run)
@@ -206,24 +208,26 @@ def _beyond(
     calls: Mapping[int, Item],
     counted: Sequence[int],
     hosted: int,
-    caps: dict[str, int],
-) -> tuple[dict[int, Item], str | None, bool]:
-    """Answer the calls that no limit leaves room for; gives also the limit, and whether it is the run's."""
+    caps: dict[str, tuple[int, bool]],
+) -> tuple[dict[int, Item], list[tuple[str, bool]]]:
+    """Answer the calls that no limit leaves room for; gives also these limits, and whether they are the run's."""
     room, limit, of_run = _room(state, name, thread, hosted)
     told = f"limit reached ({limit}), so this call was not run; answer with what you have"
     over = {index: failure(calls[index], told) for index in counted[room:]}
     if thread.last is not None:
         free = (index for index in calls if verdicts.get(index, _PLAIN).role in ("handoff", "mcp"))
         over |= {index: failure(calls[index], told) for index in free}
-    reached = limit if over else None
-    for index in counted[:room] if caps else ():
+    reached = [(limit, of_run)] if over else []
+    for index in counted[:room]:
         key = verdicts.get(index, _PLAIN).key
-        if caps.get(key, 1) <= 0:
-            told = f"limit reached (calls of {key}), so this call was not run; go on without it"
-            over[index] = failure(calls[index], told)
-            reached = reached or "calls"
-        caps[key] = caps.get(key, 1) - 1
-    return over, reached, of_run or reached == "calls"
+        if key in caps:
+            left, of_run = caps[key]
+            if left <= 0:
+                told = f"limit reached (calls of {key}), so this call was not run; go on without it"
+                over[index] = failure(calls[index], told)
+                reached.append(("calls", of_run))
+            caps[key] = left - 1, of_run
+    return over, reached
 
 
 def _answered(state: RunState, name: str, event: ModelReplied) -> Step:
@@ -243,23 +247,27 @@ def _answered(state: RunState, name: str, event: ModelReplied) -> Step:
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
-    if event.turn != thread.turn or event.position not in thread.calls or event.position in thread.outputs:
-        raise UsageError(
-            f"call {event.position} of turn {event.turn} is not open; feed each effect's outcome back once"
-        )
+    check_under_way(thread, event.turn, event.position)
     thread = evolve(thread, outputs={**thread.outputs, event.position: Item(event.output)})
     state = state.put(event.thread, thread)
     return (state, []) if thread.phase == "model" else settle(state, event.thread, [])
 
 
+def check_under_way(thread: Thread, turn: int, position: int) -> None:
+    """Raise UsageError where an event is about a call that was not handed out, or has its answer."""
+    if turn != thread.turn or not thread.under_way(position):
+        raise UsageError(f"call {position} of turn {turn} is not open; feed each effect's outcome back once")
+
+
 def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
     """Hand out what may run now, and go on once every call has its output; outputs follow in the calls' order."""
-    if len(state.threads[name].handed) < len(state.threads[name].calls):
+    thread, answered = state.threads[name], -1
+    while len(thread.handed) < len(thread.calls) and len(thread.outputs) > answered:
+        answered = len(thread.outputs)  # a sub-agent that can't begin is answered, which lets the next one begin
         state, more = _hand_out(state, name)
-        effects = effects + more
-    thread = state.threads[name]
+        thread, effects = state.threads[name], effects + more
     if len(thread.outputs) < len(thread.calls):
-        return _or_pending(state, effects)
+        return state, effects
     thread = evolve(thread, items=answer_all(thread.items, thread.calls, thread.outputs))
     if thread.handoff is not None:
         thread = evolve(thread, agent=thread.handoff[0], parallel=thread.handoff[1], handoff=None)
@@ -268,8 +276,10 @@ def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
         state, more = _finish(state, name, "completed")
     elif thread.problem is not None:
         state, more = _finish(state, name, "incomplete")
+    elif thread.last is None:
+        state, more = _ask(state, name)
     else:
-        state, more = _ask(state, name) if thread.last is None else _finish(state, name, "limit")
+        state, more = _finish(state.limited(name, thread.last, run=thread.last_of_run), name, "limit")
     return state, effects + more
 
 
@@ -310,32 +320,29 @@ def _spawn(state: RunState, name: str, position: int, begin: Thread) -> Step:
             told = "limit reached (max_turns), so this call was not run; answer with what you have"
             outputs = {**thread.outputs, position: failure(thread.calls[position], told)}
             state = state.put(name, evolve(thread, outputs=outputs))
-            return state.limited(name, "max_turns", run=limits is state.limits), []
+            return state.limited(name, "max_turns", run=meter is state.meter), []
     child = f"{name}/{thread.turn}.{position}"
     call_id = as_str(thread.calls[position].raw.get("call_id"))
     begin = evolve(begin, parent=name, position=position, call_id=call_id)
     return _ask(state.put(child, begin), child)
 
 
-def _or_pending(state: RunState, effects: list[Effect]) -> Step:
-    """End in ``pending`` where nothing goes on any more without a decision."""
+def _only_waits(state: RunState) -> bool:
+    """Tell whether nothing goes on any more without a decision."""
     threads = state.threads.values()
-    if any(thread.waiting for thread in threads) and not any(map(_works, threads)):
-        return evolve(state, status="pending"), [*effects, Finish("pending")]
-    return state, effects
+    return any(thread.waiting for thread in threads) and not any(map(_works, threads))
 
 
 def _works(thread: Thread) -> bool:
     """Tell whether something of a thread is under way; a sub-agent's own thread speaks for it."""
     if thread.phase != "tools":
         return thread.phase != "done"
-    open_ones = thread.handed - thread.waiting - thread.outputs.keys()
-    return any(thread.verdicts.get(index, _PLAIN).role != "agent" for index in open_ones)
+    return any(map(thread.under_way, thread.handed))
 
 
 def _finish(state: RunState, name: str, status: Status) -> Step:
     """End a thread: the run with the main one, else the call that it answers has its output."""
-    thread = evolve(state.threads[name], phase="done", **_NO_CALLS)
+    thread = evolve(state.threads[name], phase="done", **NO_CALLS)
     state = state.put(name, thread)
     if thread.parent is None:
         status = "limit" if status == "completed" and state.stopped_by is not None else status

@@ -17,7 +17,7 @@ from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
+__all__ = ["MAIN", "NO_CALLS", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
@@ -89,13 +89,13 @@ class Meter:
             limits: The limits.
             reserved: Requests that others still need for their own answers.
         """
-        if self.turns + 1 + reserved >= limits.max_turns:
-            return "max_turns"
         if limits.max_tool_calls is not None and self.calls >= limits.max_tool_calls:
             return "max_tool_calls"
         if limits.tokens is not None and self.usage.total_tokens >= limits.tokens:
             return "tokens"
-        return "cost" if limits.cost is not None and self.cost >= limits.cost else None
+        if limits.cost is not None and self.cost >= limits.cost:
+            return "cost"
+        return "max_turns" if self.turns + 1 + reserved >= limits.max_turns else None
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ class Thread:
         phase: What the thread waits for.
         turn: Its requests so far; calls are keyed by turn and position in ``output``.
         last: The limit for which the turn under way must answer; None where it need not.
+        last_of_run: Whether that is one of the run's own limits.
         parallel: Whether the calls of a reply may run at once.
         history: How the next request carries the history.
         anchor: The response or conversation that holds what the server knows; None where it knows nothing.
@@ -173,6 +174,7 @@ class Thread:
     phase: Phase = "new"
     turn: int = 0
     last: str | None = None
+    last_of_run: bool = False
     parallel: bool = True
     history: History = "replay"
     anchor: str | None = None
@@ -198,6 +200,24 @@ class Thread:
     limits: Limits | None = None
     meter: Meter = field(default_factory=Meter)
     stopped_by: str | None = None
+
+    def under_way(self, position: int) -> bool:
+        """Tell whether a call was handed out and has no answer yet; a sub-agent's own thread speaks for it."""
+        handed = position in self.handed and position not in self.waiting and position not in self.outputs
+        verdict = self.verdicts.get(position)
+        return handed and (verdict is None or verdict.role != "agent")
+
+
+NO_CALLS: Mapping[str, Any] = {
+    "calls": {},
+    "outputs": {},
+    "verdicts": {},
+    "handed": frozenset[int](),
+    "waiting": frozenset[int](),
+    "edited": {},
+    "decided": frozenset[int](),
+}
+"""All that a thread knows of the calls of a reply, while there is none."""
 
 
 @dataclass(frozen=True)
@@ -242,13 +262,14 @@ class RunState:
             root = thread.parent
         return scopes
 
-    def caps(self, name: str) -> dict[str, int]:
-        """Give how often a thread may still call each tool that has a limit of its own."""
-        caps: dict[str, int] = {}
+    def caps(self, name: str) -> dict[str, tuple[int, bool]]:
+        """Give how often a thread may still call each tool that has a limit of its own, and if that is the run's."""
+        caps: dict[str, tuple[int, bool]] = {}
         for limits, meter, _ in self.scopes(name):
             for key, cap in limits.calls.items():
                 left = cap - meter.by_tool.get(key, 0)
-                caps[key] = min(caps.get(key, left), left)
+                if key not in caps or left < caps[key][0]:
+                    caps[key] = left, meter is self.meter
         return caps
 
     def charged(self, name: str, spent: Meter) -> RunState:
