@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Pending
@@ -44,11 +45,10 @@ def evolve(value: T, **changes: Any) -> T:
     return copy
 
 
-@dataclass(frozen=True)
-class Meter:
+class Meter(NamedTuple):
     """What was used, all threads below together.
 
-    Args:
+    Attributes:
         turns: Requests made.
         calls: Calls that the model made, hosted ones included.
         usage: Tokens.
@@ -59,28 +59,22 @@ class Meter:
 
     turns: int = 0
     calls: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     cost: float = 0.0
     seconds: float = 0.0
-    by_tool: Mapping[str, int] = field(default_factory=dict[str, int])
+    by_tool: Mapping[str, int] = MappingProxyType({})
 
     def calls_left(self, limits: Limits) -> int | None:
         """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
         return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
 
-    def plus(self, other: Meter) -> Meter:
+    def plus(self, more: Meter) -> Meter:
         """Add up two meters, field by field."""
         by_tool = self.by_tool
-        for key, number in other.by_tool.items():
-            by_tool = {**by_tool, key: by_tool.get(key, 0) + number}
-        return Meter(
-            self.turns + other.turns,
-            self.calls + other.calls,
-            self.usage.plus(other.usage),
-            self.cost + other.cost,
-            self.seconds + other.seconds,
-            by_tool,
-        )
+        if more.by_tool:
+            by_tool = {**by_tool, **{key: by_tool.get(key, 0) + number for key, number in more.by_tool.items()}}
+        turns, calls, cost = self.turns + more.turns, self.calls + more.calls, self.cost + more.cost
+        return Meter(turns, calls, self.usage.plus(more.usage), cost, self.seconds + more.seconds, by_tool)
 
     def last_because(self, limits: Limits, reserved: int = 0) -> str | None:
         """Name the limit for which the next request must be the one that answers; None while there is none.

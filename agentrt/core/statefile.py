@@ -40,7 +40,7 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
 """What fits a field, by its annotation; what else there is, is read by a function of its own."""
 
 _CHECKS: Mapping[type[Any], list[tuple[str, Callable[[Any], bool]]]] = {
-    kind: [(part.name, _FITS[str(part.type)]) for part in fields(kind) if part.type in _FITS]
+    kind: [(name, _FITS[str(told)]) for name, told in kind.__annotations__.items() if told in _FITS]
     for kind in (Meter, Pending, RunState, Thread, Verdict)
 }
 
@@ -112,7 +112,7 @@ def _each(values: object, kind: str) -> list[Any]:
 
 
 def _meter_out(meter: Meter) -> dict[str, Any]:
-    return {**meter.__dict__, "usage": meter.usage._asdict()}
+    return {**meter._asdict(), "usage": meter.usage._asdict(), "by_tool": dict(meter.by_tool)}
 
 
 def _meter_in(raw: dict[str, Any]) -> Meter:

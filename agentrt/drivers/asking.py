@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -14,6 +15,7 @@ from agentrt.core.history import next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
 from agentrt.core.state import Verdict
 from agentrt.drivers.hosted import HostedCalls
+from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import (
     IncompleteStreamError,
     ResponseFailedError,
@@ -22,7 +24,7 @@ from agentrt.errors import (
     UnreachableError,
     UsageError,
 )
-from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported
+from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported, Where
 from agentrt.registry.context import Context
 from agentrt.wire.events import Event
 from agentrt.wire.items import CALLS, CLIENT_CALLS
@@ -61,27 +63,28 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this module
         self.error = error
 
 
+@dataclass(eq=False, repr=False)
 class Asking:
     """One turn.
 
     Args:
         run: The run.
         effect: What the core asks for.
-        client: The client of the thread's agent.
+        plan: The plan of the thread's agent.
+        client: Its client.
+        where: Where what happens belongs.
         interruptible: Whether `interrupt` may be called; other turns end with their task.
     """
 
-    _interrupted = False
+    _run: Run[Any]
+    _effect: CallModel
+    _plan: AgentPlan
+    _client: Client
+    _where: Where
+    _interruptible: bool
+    _interrupted: bool = False
     _waiting: anyio.CancelScope | None = None
     _reading: ResponseStream | None = None
-
-    def __init__(self, run: Run[Any], effect: CallModel, client: Client, *, interruptible: bool) -> None:
-        self._run = run
-        self._effect = effect
-        self._client = client
-        self._plan = run.agent_of(effect.thread)
-        self._where = run.where(effect.thread)
-        self._interruptible = interruptible
 
     def interrupt(self) -> None:
         """End the wait that is under way, and allow no other."""
@@ -111,8 +114,7 @@ class Asking:
         if plan.offer is not None or plan.instructions is not None:
             fixed = await self._varied(fixed)
         deadline = anyio.current_time() + fixed.get("timeout", self._client.timeout)
-        again: dict[str, Any] = {}
-        tries = 0
+        again, tries = dict[str, Any](), 0
         while True:
             params = {**self.params(fixed), **again}
             try:
@@ -133,7 +135,7 @@ class Asking:
                 run.calls.throw_away(effect)
                 yield TurnRestarted(self._where, str(broken.error))
                 await self.wait(anyio.sleep(wait))
-                again = {"extra_headers": broken.stream.request.own_headers(fixed.get("extra_headers"))}
+                again = dict[str, Any](extra_headers=broken.stream.request.own_headers(fixed.get("extra_headers")))
             else:
                 return
             again["timeout"] = max(0.1, deadline - anyio.current_time())
@@ -148,8 +150,8 @@ class Asking:
             from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
 
             thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
-        left = effect.max_tool_calls
-        return next_request(thread, last=effect.last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)
+        last, left = effect.last, effect.max_tool_calls
+        return next_request(thread, last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)
 
     def _context(self) -> Context[Any]:
         """Make what code of the user's may know that looks at the whole turn."""
@@ -283,8 +285,8 @@ class Asking:
             message = error.get("message") or "the server gave no reason"
             raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
         problem = await self._problem(response) if plan.output is not None and not verdicts else None
-        retries = plan.output_retries
-        return ModelReplied(effect.turn, response, effect.thread, verdicts, problem, cost, run.worked(), retries)
+        told = (effect.turn, response, effect.thread, verdicts, problem, cost)
+        return ModelReplied(*told, run.worked(), plan.output_retries)
 
     async def _problem(self, response: Response) -> str | None:
         from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - only a structured answer needs it

@@ -67,11 +67,11 @@ def changes(run: Run[Any], before: RunState, at: str) -> Iterator[RunEvent]:
         where, parent = run.where(thread.parent), state.threads[thread.parent]
         call_id, call = thread.call_id or "", _of_call(parent, thread.call_id, "function_call")
         if earlier is None:
-            run.calls.started_at = {**run.calls.started_at, name: run.worked()}
+            run.calls.started_at[name] = run.worked()
             yield ToolStarted(where, call_id, as_str(call.get("name")), as_str(call.get("arguments")))
         if thread.phase == "done":
             text = as_str(_of_call(parent, thread.call_id, "function_call_output").get("output"))
-            took = run.worked() - run.calls.started_at.get(name, run.worked())
+            took = run.worked() - run.calls.started_at.pop(name, run.worked())
             yield ToolFinished(where, call_id, as_str(call.get("name")), text, text.startswith("Error:"), took)
 
 

@@ -8,13 +8,16 @@ leaves early is simply not asked for more.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, cast
 
 import anyio
+import anyio.lowlevel
 from typing_extensions import TypeVar
 
 from agentrt.client import Client
@@ -38,10 +41,12 @@ from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
 from agentrt.events import RunEvent, RunFinished, RunStarted, Where
+from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 
 __all__ = ["Run"]
 
 Out = TypeVar("Out", default=str)
+_NOT_ENTERED = "enter the run first: async with agent.stream(…) as run: async for event in run: …"
 logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS, _SAVE_SECONDS = 2.0, 10.0
@@ -49,35 +54,36 @@ _LEFT = "the run was left before it was over, which ended it; call run.cancel() 
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
 
+@dataclass(eq=False, repr=False)
 class Run(Generic[Out]):
     """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
 
     Leaving the block ends all that the run had started; ``agent.resume(run.state)`` goes on from there.
+
+    Args:
+        plan: What it needs beside its state.
+        state: Where it stands: plain data, JSON with ``to_json()``.
+        streaming: Whether replies are streamed.
+        artifacts: The whole text of outputs that were too long for the model, by call id.
     """
 
+    plan: Plan
     state: RunState
-    """Where the run stands: plain data, JSON with ``to_json()``."""
-
-    _events: AsyncGenerator[RunEvent, None] | None = None
-    _arrived: anyio.Event | None = None
-    _waiting: anyio.CancelScope | None = None
-    _asking: Asking | None = None
-    _stop: Stop | None = None
-    _left = False
-    _paused_at: float | None = None
-    deciding = 0
+    streaming: bool
+    artifacts: dict[str, str] = field(default_factory=dict[str, str])
+    deciding: int = field(default=0, init=False)
     """Questions that somebody is being asked."""
-    values: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any], init=False)
     """Final outputs as they were read, by thread."""
-
-    def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
-        self.state = state
-        self.plan = plan
-        self.streaming = streaming
-        self.artifacts: dict[str, str] = {}
-        """The whole text of outputs that were too long for the model, by call id."""
-        self._inbox: deque[RunEvent | Event | Exception | None] = deque()
-        self._clients: dict[str, Client] = {}
+    _inbox: deque[RunEvent | Event | Exception | None] = field(default_factory=deque[Any], init=False)
+    _clients: dict[str, Client] = field(default_factory=dict[str, Client], init=False)
+    _events: AsyncGenerator[RunEvent, None] | None = field(default=None, init=False)
+    _arrived: anyio.Event = field(default_factory=anyio.Event, init=False)
+    _waiting: anyio.CancelScope | None = field(default=None, init=False)
+    _asking: Asking | None = field(default=None, init=False)
+    _stop: Stop | None = field(default=None, init=False)
+    _left: bool = field(default=False, init=False)
+    _paused_at: float | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
@@ -86,7 +92,8 @@ class Run(Generic[Out]):
         self._started = anyio.current_time() - self.state.meter.seconds
         self.group = anyio.create_task_group()
         await self.group.__aenter__()
-        self.calls = Calls(self, self.group)
+        home = (threading.get_ident(), anyio.lowlevel.current_token())
+        self.calls = Calls(self, Crew(self.group, MAX_PARALLEL), home)
         self._events = self._drive()
         return self
 
@@ -136,10 +143,8 @@ class Run(Generic[Out]):
 
     async def __anext__(self) -> RunEvent:
         """Give the next event; an error carries the state where the run stopped."""
-        if self._events is None:
-            raise UsageError("enter the run first: async with agent.stream(…) as run: async for event in run: …")
-        if self._left:
-            raise UsageError(_LEFT)
+        if self._events is None or self._left:
+            raise UsageError(_LEFT if self._left else _NOT_ENTERED)
         try:
             return await self._events.__anext__()
         except AgentrtError as error:
@@ -193,14 +198,11 @@ class Run(Generic[Out]):
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        if self.plan.resumes or self.plan.keeper is not None or self.state.limits.seconds is not None:
-            self._perform(await self._first())
-        else:
-            self._perform(self.take(Start()))
+        self._perform(await self._first())
         while self.state.status is None or (self.state.status == "pending" and self.deciding):
             happened: RunEvent | Event | Exception | None
             try:
-                if self._asking is not None:
+                if self._asking is not None and self._stop is None:
                     async with aclosing(self._asking.told()) as told:
                         async for part in told:
                             self.tell(part)
@@ -219,19 +221,17 @@ class Run(Generic[Out]):
                 yield cast("RunEvent", happened)
         self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
         for happened in self._inbox:
-            if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
-                yield cast("RunEvent", happened)
+            if isinstance(happened, RunEvent):
+                yield happened
         if self.state.status in ("incomplete", "limit"):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
 
             check_end(self.state)
 
     async def _first(self) -> list[Effect]:
-        if self.state.status not in (None, "pending"):
-            return []  # a run that is known, and over
         if self.state.limits.seconds is not None:
             self.group.start_soon(self._watch, self.state.limits.seconds)
-        if not self.plan.resumes and self.state.threads[MAIN].phase == "new":
+        if self.state.threads[MAIN].phase == "new":
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
 
@@ -267,13 +267,12 @@ class Run(Generic[Out]):
                 agent = self.agent_of(effect.thread)
                 if agent.name not in self._clients:
                     self._clients[agent.name] = agent.acquire()
-                asking = Asking(self, effect, self._clients[agent.name], interruptible=effect.thread == MAIN)
+                client, where = self._clients[agent.name], self.where(effect.thread)
+                asking = Asking(self, effect, agent, client, where, effect.thread == MAIN)
                 if effect.thread != MAIN:
                     self.group.start_soon(self._ask_aside, asking)
                 else:
                     self._asking = asking
-                    if self._stop is not None:
-                        asking.interrupt()
             elif isinstance(effect, Ask):
                 from agentrt.drivers.deciding import ask  # noqa: PLC0415 - few runs ask
 
@@ -329,14 +328,13 @@ class Run(Generic[Out]):
 
     def tell(self, happened: RunEvent | Event | Exception | None) -> None:
         """Hand something to the loop, or to observers now and to whoever reads the run's events in its turn."""
-        if self.plan.observers:
+        if self.plan.observers and isinstance(happened, RunEvent):
             self._observe(happened)
         self._inbox.append(happened)
-        if self._arrived is not None:
-            self._arrived.set()
+        self._arrived.set()
 
-    def _observe(self, event: object) -> None:
-        for observer in self.plan.observers if isinstance(event, RunEvent) else ():
+    def _observe(self, event: RunEvent) -> None:
+        for observer in self.plan.observers:
             try:
                 observer(event)
             except Exception:

@@ -206,9 +206,8 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
             if attempt == 1 and tool.approval is not False and not caller.decided:
                 await _check_approval(tool, prepared.values, caller)
             context = context_of(tool, call, prepared.position, caller, attempt) if tool.form.wants_context else None
-            values = prepared.values.copy()
             direct = tool.is_async and tool.form.is_direct
-            made = await (tool.function(**values) if direct else tool.run(values, context))
+            made = await (tool.function(**prepared.values) if direct else tool.run(prepared.values.copy(), context))
             output, artifact = encode_output(made)
             return Answer(CALLS["function_call"].answer(call, output), failed=False, artifact=artifact)
         except anyio.get_cancelled_exc_class():
@@ -316,6 +315,7 @@ class _Job(NamedTuple):
     exclusive: bool
 
 
+@dataclass(eq=False, repr=False)
 class Crew:
     """Runs jobs, started in the order in which they were added as far as lanes allow.
 
@@ -324,14 +324,14 @@ class Crew:
         limit: Jobs that may run at once.
     """
 
-    def __init__(self, group: anyio.abc.TaskGroup, limit: int) -> None:
-        self._group = group
-        self._limit = limit
-        self._queue: deque[_Job] = deque()
-        self._lanes: dict[str, deque[_Job]] = {}
-        self._handed: deque[_Job] = deque()
-        self._workers = self._running = 0
-        self._alone = False
+    _group: anyio.abc.TaskGroup
+    _limit: int
+    _queue: deque[_Job] = field(default_factory=deque[Any], init=False)
+    _lanes: dict[str, deque[_Job]] = field(default_factory=dict[str, "deque[_Job]"], init=False)
+    _handed: deque[_Job] = field(default_factory=deque[Any], init=False)
+    _workers: int = field(default=0, init=False)
+    _running: int = field(default=0, init=False)
+    _alone: bool = field(default=False, init=False)
 
     def add(
         self,
