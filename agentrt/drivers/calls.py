@@ -178,9 +178,9 @@ class Calls:
     async def _run_early(self, job: tuple[RunTool, Prepared, Caller]) -> None:
         key = (job[0].thread, job[0].position)
         with anyio.CancelScope() as scope:
-            if key in self.early:
+            if key in self.early:  # its reply is not whole yet
                 self.early[key] = scope
-                await self._run_tool(job)
+            await self._run_tool(job)
 
     def end_early(self, name: str) -> None:
         """Keep what was begun early and is in the reply that has come; forget the rest."""
