@@ -280,11 +280,11 @@ class Agent(Generic[Out]):
         thread, notes = self._thread(input, options.get("after"))
         limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
         state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
-        if options or self._storage is not None or "opentelemetry.trace" in sys.modules:
+        otel: Any = sys.modules.get("opentelemetry.trace")
+        if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:
             state = evolve(state, session=options.get("session"))
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
-        if limits is not self.limits:
             check_priced(limits, self.model, self.prices)
         return Run[Out](plan, state, streaming=streaming)
 

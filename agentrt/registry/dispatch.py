@@ -13,7 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import anyio
 import anyio.abc
@@ -44,6 +44,7 @@ __all__ = [
     "run_prepared",
 ]
 
+AnyTool: TypeAlias = "Tool[..., Any]"
 Approver = Callable[["Tool[..., Any]", dict[str, Any]], bool | Awaitable[bool]]
 """Says whether a call may run: takes the tool and the call's checked arguments by name."""
 
@@ -122,9 +123,7 @@ class Prepared(NamedTuple):
     exclusive: bool
 
 
-def prepare_call(
-    tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any], position: int, caller: Caller
-) -> Prepared:
+def prepare_call(tools: Mapping[str, AnyTool], call: Mapping[str, Any], position: int, caller: Caller) -> Prepared:
     """Find a call's tool and read its arguments. Raises nothing.
 
     Args:
@@ -157,9 +156,7 @@ def _lane(resource: str, tool: Tool[..., Any], values: Mapping[str, Any]) -> str
         return resource
 
 
-def context_of(
-    tool: Tool[..., Any], call: Mapping[str, Any], position: int, caller: Caller, attempt: int
-) -> Context[Any]:
+def context_of(tool: AnyTool, call: Mapping[str, Any], position: int, caller: Caller, attempt: int) -> Context[Any]:
     """Make what a tool may know of the run that calls it."""
     report = caller.report
 
