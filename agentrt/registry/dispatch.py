@@ -48,8 +48,7 @@ AnyTool: TypeAlias = "Tool[..., Any]"
 Approver = Callable[["Tool[..., Any]", dict[str, Any]], bool | Awaitable[bool]]
 """Says whether a call may run: takes the tool and the call's checked arguments by name."""
 
-_SHOWN_NAMES = 20
-_SHOWN_ERROR = 2000
+_SHOWN_NAMES, _SHOWN_ERROR = 20, 2000
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _EVENT_LOOPS = frozenset({"asyncio", "trio", "_core"})
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
@@ -116,7 +115,7 @@ class Prepared(NamedTuple):
 
     call: Mapping[str, Any]
     position: int
-    tool: Tool[..., Any] | None
+    tool: AnyTool | None
     values: dict[str, Any]
     problem: str | None
     lane: str | None
@@ -179,7 +178,7 @@ def context_of(tool: AnyTool, call: Mapping[str, Any], position: int, caller: Ca
 
 
 async def answer_call(
-    tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any], position: int = 0, caller: Caller | None = None
+    tools: Mapping[str, AnyTool], call: Mapping[str, Any], position: int = 0, caller: Caller | None = None
 ) -> Answer:
     """Run one call and answer it. Raises nothing but a cancellation of the caller, and a Ctrl-C of the user.
 
@@ -189,8 +188,8 @@ async def answer_call(
         position: Its position in the reply's output.
         caller: For whom; default nobody in particular.
     """
-    caller = caller or Caller(run_id=uuid.uuid4().hex)
-    return await run_prepared(prepare_call(tools, call, position, caller), caller)
+    known = caller or Caller(run_id=uuid.uuid4().hex)
+    return await run_prepared(prepare_call(tools, call, position, known), known)
 
 
 async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
