@@ -15,13 +15,9 @@ from typing_extensions import TypeVar, Unpack
 
 from agentrt.assembly import (
     ToolLike,
-    check_nothing_is_lost,
     check_priced,
     check_settings,
     check_types,
-    earlier_thread,
-    family,
-    first_request,
     output_form,
     prices_from,
     sort_tools,
@@ -30,16 +26,12 @@ from agentrt.assembly import (
 from agentrt.client import Client, PreparedRequest
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Decision
-from agentrt.core.repair import repaired
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
-from agentrt.drivers.local import Run
-from agentrt.drivers.plan import AgentPlan, Delegate, Plan
 from agentrt.errors import UsageError
-from agentrt.events import RunEvent
 from agentrt.hooks import Hooks
-from agentrt.options import RunOptions, planned
+from agentrt.options import RunOptions
 from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
@@ -47,6 +39,9 @@ from agentrt.wire.parts import Input, input_items
 from agentrt.wire.requests import LOGPROBS, RequestSettings
 
 if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+    from agentrt.drivers.plan import AgentPlan, Delegate, Plan
+    from agentrt.events import RunEvent
     from agentrt.prices import Prices
     from agentrt.store import Store
 
@@ -257,6 +252,8 @@ class Agent(Generic[Out]):
         Returns:
             Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
         """
+        from agentrt.planning import earlier_thread  # noqa: PLC0415 - see `_plan`
+
         client = self._acquire()
         try:
             response = await client.compact(model=self.model, input=list(earlier_thread(after).items))
@@ -271,6 +268,8 @@ class Agent(Generic[Out]):
             input: As for `run`.
             after: As for `run`.
         """
+        from agentrt.planning import first_request  # noqa: PLC0415 - see `_plan`
+
         client = self._client or Client()
         return first_request(self.plan({}), self._thread(input, after)[0], client)
 
@@ -283,10 +282,12 @@ class Agent(Generic[Out]):
         otel: Any = sys.modules.get("opentelemetry.trace")
         if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:
             state = evolve(state, session=options.get("session"))
+            from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
             check_priced(limits, self.model, self.prices)
-        return Run[Out](plan, state, streaming=streaming)
+        return self._run_class(plan, state, streaming=streaming)
 
     def _taken_up(
         self, state: RunState | str | bytes, decisions: Decisions | None, options: RunOptions, *, streaming: bool
@@ -294,11 +295,13 @@ class Agent(Generic[Out]):
         for name in _RESUMED:
             if options.get(name) is not None:
                 raise UsageError(f"resume() takes no {name}=, which the state has already")
+        from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+
         state = state if isinstance(state, RunState) else RunState.from_json(state)
         if options.get("limits") is not None:
             state = evolve(state, limits=options.get("limits"))
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
-        return Run[Out](evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
+        return self._run_class(evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
 
     def _begun(self, state: RunState, input: Input, last: RunState) -> RunState:
         thread, notes = self._thread(input, last)
@@ -310,6 +313,12 @@ class Agent(Generic[Out]):
 
     @functools.cached_property
     def _plan(self) -> Plan:
+        # What runs is imported with the first run: it would take a tenth of what importing agentrt takes.
+        from agentrt.drivers.local import Run  # noqa: PLC0415
+        from agentrt.drivers.plan import Plan  # noqa: PLC0415
+        from agentrt.planning import family  # noqa: PLC0415
+
+        self._run_class: type[Run[Any]] = Run
         return Plan(family(self), observers=self._observers)
 
     def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
@@ -318,6 +327,8 @@ class Agent(Generic[Out]):
         Args:
             delegates: Its tools that stand for other agents, by key.
         """
+        from agentrt.drivers.plan import AgentPlan  # noqa: PLC0415 - see `_plan`
+
         return AgentPlan(
             self.name,
             self._acquire,
@@ -351,17 +362,9 @@ class Agent(Generic[Out]):
         begun = self.thread(input)
         if after is None:
             return begun, ()
-        earlier = earlier_thread(after)
-        goes_on = earlier.history == self.history and earlier.anchor is not None
-        if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
-            check_nothing_is_lost(earlier, self._anchor)
-        mended, notes = (earlier.items, ()) if earlier.outside else repaired(earlier.items, known=earlier.known)
-        items = (*mended, *begun.items)
-        provider = earlier.provider or begun.provider
-        begun = evolve(begun, items=items, given=len(items), provider=provider, compacted=earlier.compacted)
-        if goes_on and self.history != "replay":
-            begun = evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
-        return begun, notes
+        from agentrt.planning import continued  # noqa: PLC0415 - see `_plan`
+
+        return continued(begun, after)
 
     # --- the client
 
