@@ -231,7 +231,7 @@ class Run(Generic[Out]):
     async def _first(self) -> list[Effect]:
         if self.state.limits.seconds is not None:
             self.group.start_soon(self._watch, self.state.limits.seconds)
-        if self.state.threads[MAIN].phase == "new":
+        if self.state.threads[MAIN].phase == "new" and not self.plan.resumes:
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
 
@@ -288,14 +288,12 @@ class Run(Generic[Out]):
             self.tell(error)
 
     async def _delivered(self) -> RunEvent | Event | None:
-        while not self._inbox:
+        while not self._inbox and self._stop is None:
             self._arrived = anyio.Event()
             with anyio.CancelScope() as self._waiting:
-                if self._stop is not None:
-                    self._waiting.cancel()
                 await self._arrived.wait()
-            if self._stop is not None:
-                raise StoppedByCaller
+        if self._stop is not None:  # nothing of what has come may begin anything any more
+            raise StoppedByCaller
         happened = self._inbox.popleft()
         if isinstance(happened, Exception):
             raise happened
