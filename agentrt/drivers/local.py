@@ -199,7 +199,7 @@ class Run(Generic[Out]):
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
         self._perform(await self._first())
-        while self.state.status is None or (self.state.status == "pending" and self.deciding):
+        while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
             happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None and self._stop is None:
