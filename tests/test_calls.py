@@ -1,10 +1,14 @@
 """Calls between the reply and their outputs: what is asked about, held up, limited, interrupted. One rule a test."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 from agentrt import Limits, Result, RunState, UsageError
+from agentrt.core.diagram import diagram
 from agentrt.core.history import final_text, has_broken_arguments
-from agentrt.core.loop import step
+from agentrt.core.loop import LEGAL, step
 from agentrt.core.pending import Answer, Approve, Deny, Pending
 from agentrt.core.protocol import (
     Ask,
@@ -272,3 +276,25 @@ def test_a_result_gives_what_waits_what_was_cited_drawn_and_spent():
     assert (result.citations, result.images) == ([note], [b"hi"])
     state, _ = step(state, Decided(1, 2, Answer({"n": 1})))
     assert outputs(state) == ['{"n":1}']
+
+
+# --- the drawing of the table
+
+
+def test_the_page_about_the_loop_shows_the_table_as_it_is():
+    page = (Path(__file__).parent.parent / "docs" / "loop.md").read_text()
+    _, shown = page.split("<!-- diagram: begin -->\n\n")
+    shown, _ = shown.split("\n<!-- diagram: end -->")
+    assert shown == diagram(), "put what `python -m agentrt.core.diagram` prints between the markers of docs/loop.md"
+
+
+def test_the_drawing_names_every_move(capsys):
+    runpy.run_path(diagram.__code__.co_filename, run_name="__main__")
+    drawn = capsys.readouterr().out
+    assert drawn == diagram()
+    for (phase, event), move in LEGAL.items():
+        assert f"{event.__name__} " in drawn
+        assert move.says in drawn
+        for then in move.to:
+            (arrow,) = (line for line in drawn.splitlines() if line.startswith(f"    {phase} --> {then}: "))
+            assert event.__name__ in arrow
