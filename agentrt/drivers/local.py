@@ -197,7 +197,7 @@ class Run(Generic[Out]):
             self._perform(await self._first())
         else:
             self._perform(self.take(Start()))
-        while self.state.status is None or (self.state.status == "pending" and self.deciding):
+        while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
             happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None:
