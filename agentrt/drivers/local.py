@@ -38,6 +38,7 @@ from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
 from agentrt.events import RunEvent, RunFinished, RunStarted, Where
+from agentrt.registry.dispatch import Crew
 
 __all__ = ["Run"]
 
@@ -67,6 +68,8 @@ class Run(Generic[Out]):
     _paused_at: float | None = None
     deciding = 0
     """Questions that somebody is being asked."""
+    questions: Crew | None = None
+    """Asks them."""
     values: Mapping[str, Any] = {}
     """Final outputs as they were read, by thread."""
 

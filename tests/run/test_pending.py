@@ -499,6 +499,31 @@ async def test_a_sync_on_pending_may_wait_for_a_keyboard(mail):
     assert (result.status, ticks) == ("completed", [1])
 
 
+async def test_a_sync_on_pending_is_asked_one_thing_at_a_time_and_async_ones_all_at_once(mail, sent):
+    asked, busy, typed, together = [], threading.Lock(), threading.Event(), anyio.Event()
+
+    def one_keyboard(pending):
+        assert busy.acquire(blocking=False)
+        asked.append(pending.arguments["to"])
+        typed.wait(0.01)
+        busy.release()
+        return Approve()
+
+    async def one_chat(pending):
+        asked.append(pending.arguments["to"])
+        if len(asked) == 3:
+            together.set()
+        await together.wait()
+        return Approve()
+
+    turn = [call("mail", to=name) for name in ("ann", "bob", "cyd")]
+    for decide in (one_keyboard, one_chat):
+        asked.clear()
+        with anyio.fail_after(5):
+            result = await agent_of(twice(*turn), mail).run("go", on_pending=decide)
+        assert (result.status, asked) == ("completed", ["ann", "bob", "cyd"])
+
+
 class Decider:
     async def __call__(self, pending):
         await anyio.lowlevel.checkpoint()
