@@ -200,7 +200,7 @@ class Run(Generic[Out]):
             self._perform(await self._first())
         else:
             self._perform(self.take(Start()))
-        while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
+        while self.state.status is None or self._may_be_decided():
             happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None:
@@ -228,6 +228,9 @@ class Run(Generic[Out]):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
 
             check_end(self.state)
+
+    def _may_be_decided(self) -> bool:
+        return self.state.status == "pending" and (self.deciding > 0 or len(self._inbox) > 0)
 
     async def _first(self) -> list[Effect]:
         if self.state.status not in (None, "pending"):

@@ -132,7 +132,7 @@ async def test_edited_arguments_are_used_and_the_model_is_told_so(mail, sent):
 async def test_edited_arguments_that_do_not_fit_lose_nothing(mail, sent, edited):
     agent, result = await pending_of(mail)
     text, key = result.state.to_json(), result.pending[0].id
-    with pytest.raises(UsageError, match="edited|JSON"):
+    with pytest.raises(UsageError, match=r"edited|JSON"):
         await agent.resume(result.state, {key: Approve(edited=edited)})
     assert (sent, result.state.to_json()) == ([], text)
     result = await agent.resume(text, {key: Approve()})
@@ -561,7 +561,7 @@ async def test_an_on_pending_that_fails_leaves_it_open(mail, sent, caplog):
 @pytest.mark.parametrize("decision", ["yes", True, Approve(edited={"to": 5}), Approve(edited=[])])
 async def test_an_on_pending_that_gives_nonsense_is_said_and_loses_nothing(mail, sent, decision):
     agent = agent_of(twice(call("mail", to="ann")), mail)
-    with pytest.raises(UsageError, match="decision|edited") as caught:
+    with pytest.raises(UsageError, match=r"decision|edited") as caught:
         await agent.run("go", on_pending=lambda _: decision)
     (pending,) = caught.value.state.pending
     result = await agent.resume(caught.value.state, {pending.id: Approve()})
