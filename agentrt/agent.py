@@ -151,7 +151,7 @@ class Agent(Generic[Out]):
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
         self.max_history = max_history
-        self._output = output_form(output_type, output_validators, self._fixed)
+        self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries
         self._client = client
         self._own_client: Client | None = None

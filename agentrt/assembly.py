@@ -184,16 +184,24 @@ def instructions_now(made: object) -> str:
 
 
 def output_form(
-    output_type: Any, validators: Sequence[Callable[..., Any]], fixed: Mapping[str, Any]
+    output_type: Any, validators: Sequence[Callable[..., Any]], retries: object, fixed: Mapping[str, Any]
 ) -> OutputForm[Any] | None:
     """Make the form of the answer; None where it is plain text that nobody looks at."""
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise UsageError(f"output_retries must be a whole number, at least 0, but is {retries!r:.100}")
     if output_type is str and not validators:
         return None
-    if "format" in (fixed.get("text") or {}):
-        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
-    from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
+    from agentrt.registry.outputs import FINAL_ANSWER, OutputForm  # noqa: PLC0415 - pydantic's schema machinery
 
-    return OutputForm[Any](output_type, validators=validators)
+    form = OutputForm[Any](output_type, validators=validators)
+    if not form.text and "format" in (fixed.get("text") or {}):
+        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
+    if not form.text and any(tool.get("name") == FINAL_ANSWER for tool in fixed.get("tools", ())):
+        raise UsageError(
+            f"the answer of an output_type comes as a call of {FINAL_ANSWER!r} where a provider lacks text.format; give "
+            "your tool another name"
+        )
+    return form
 
 
 def prices_from(prices: Prices | None) -> Prices | None:

@@ -230,7 +230,7 @@ def _answered(state: RunState, name: str, event: ModelReplied) -> Step:
     """End the thread with its answer, or send back one that doesn't fit."""
     thread, response = state.threads[name], event.response
     if event.problem is None or response.refusal is not None:
-        refusal = response.refusal is not None and not response.text
+        refusal = response.refusal is not None and not (response.text and event.problem is None)
         return _finish(state, name, "refused" if refusal else "completed")
     if thread.last is not None or thread.tries >= event.output_retries:
         return _finish(state.put(name, evolve(thread, problem=event.problem)), name, "incomplete")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from agentrt.client import Client, ResponseStream
-from agentrt.core.history import next_request, unanswerable
+from agentrt.core.history import final_text, next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
 from agentrt.core.state import Verdict, evolve
 from agentrt.drivers.hosted import HostedCalls
@@ -283,8 +283,9 @@ class Asking:
         if plan.output is not None and response.status == "completed" and not verdicts:
             from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - see above
 
-            if response.refusal is None:
-                problem = await self.wait(problem_of(run, effect.thread, response.answer, context))
+            text = final_text(response.items)
+            if text or response.refusal is None:
+                problem = await self.wait(problem_of(run, effect.thread, text, context))
         cost = None
         if plan.prices is not None or run.state.limits.cost is not None:
             from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know

@@ -74,8 +74,8 @@ class Run(Generic[Out]):
         self._clients: dict[str, Client] = {}
         self.deciding = 0
         """Questions that somebody is being asked."""
-        self.values: dict[str, Any] = {}
-        """Final outputs as they were read, by thread."""
+        self.values: dict[tuple[str, str], Any] = {}
+        """Final outputs as they were read, by thread and text."""
         self.started_at: dict[str, float] = {}
         """When sub-agents began, by thread, in seconds of the run's work."""
         self._paused_at: float | None = None
@@ -158,7 +158,7 @@ class Run(Generic[Out]):
         """Give the final output as validators left it; as it was written where the run is known from a store."""
         output = self.agent_of(MAIN).output
         assert output is not None
-        return cast("Out", self.values[MAIN] if MAIN in self.values else output.decode(text))
+        return cast("Out", self.values[MAIN, text] if (MAIN, text) in self.values else output.decode(text))
 
     def cancel(self) -> None:
         """End the run soon: its result then has the status ``cancelled``, with every call answered."""

@@ -179,7 +179,7 @@ async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any
     """
     form = cast("OutputForm[Any]", run.agent_of(thread).output)
     try:
-        run.values[thread] = await form.read(text, context)
+        run.values[thread, text] = await form.read(text, context)
     except ToolError as error:
         return as_text(error)
     return None
