@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 import anyio.lowlevel
-from typing_extensions import TypeVar, Unpack
+from typing_extensions import TypeForm, TypeVar, Unpack
 
 from agentrt.assembly import (
     CALLED_HERE,
     ToolLike,
     check_nothing_is_lost,
+    check_number,
     check_types,
     earlier_thread,
     family,
@@ -54,7 +55,6 @@ __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
 Out = TypeVar("Out", default=str)
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
-_TEXT: Any = str
 _RESUMED = ("after", "session", "run_id")
 
 
@@ -103,7 +103,7 @@ class Agent(Generic[Out]):
         name: str = "agent",
         instructions: Instructions | None = None,
         tools: Iterable[ToolLike] = (),
-        output_type: type[Out] = _TEXT,
+        output_type: TypeForm[Out] = str,  # type: ignore[assignment] # what Out is by default
         output_validators: Sequence[Callable[..., Any]] = (),
         output_retries: int = 2,
         limits: Limits | None = None,
@@ -150,6 +150,8 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
+        if max_history is not None:
+            check_number("max_history", max_history, 1)
         self.max_history = max_history
         self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries

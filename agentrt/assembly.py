@@ -26,6 +26,7 @@ __all__ = [
     "CALLED_HERE",
     "ToolLike",
     "check_nothing_is_lost",
+    "check_number",
     "check_types",
     "earlier_thread",
     "family",
@@ -56,6 +57,12 @@ def check_types(**given: tuple[object, type]) -> None:
         if value is not None and not isinstance(value, kind):
             wanted = "a text" if kind is str else f"{kind.__name__}(…)"
             raise UsageError(f"{name}= takes {wanted}, not {value!r:.100}")
+
+
+def check_number(name: str, value: object, lowest: int) -> None:
+    """Refuse what is no whole number, or less than the lowest."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r:.100}")
 
 
 def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
@@ -187,8 +194,7 @@ def output_form(
     output_type: Any, validators: Sequence[Callable[..., Any]], retries: object, fixed: Mapping[str, Any]
 ) -> OutputForm[Any] | None:
     """Make the form of the answer; None where it is plain text that nobody looks at."""
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise UsageError(f"output_retries must be a whole number, at least 0, but is {retries!r:.100}")
+    check_number("output_retries", retries, 0)
     if output_type is str and not validators:
         return None
     from agentrt.registry.outputs import FINAL_ANSWER, OutputForm  # noqa: PLC0415 - pydantic's schema machinery
@@ -198,8 +204,8 @@ def output_form(
         raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
     if not form.text and any(tool.get("name") == FINAL_ANSWER for tool in fixed.get("tools", ())):
         raise UsageError(
-            f"the answer of an output_type comes as a call of {FINAL_ANSWER!r} where a provider lacks text.format; give "
-            "your tool another name"
+            f"the answer of an output_type comes as a call of {FINAL_ANSWER!r} where a provider lacks text.format, so "
+            "give your tool another name"
         )
     return form
 
