@@ -14,26 +14,26 @@ import anyio.lowlevel
 from typing_extensions import TypeForm, TypeVar, Unpack
 
 from agentrt.assembly import (
-    CALLED_HERE,
     ToolLike,
     check_nothing_is_lost,
     check_number,
+    check_priced,
+    check_settings,
     check_types,
     earlier_thread,
     family,
-    instructions_now,
+    first_request,
     output_form,
     prices_from,
     sort_tools,
     take_anchor,
 )
 from agentrt.client import Client, PreparedRequest
-from agentrt.core.history import next_request
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Decision
 from agentrt.core.repair import repaired
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
+from agentrt.core.state import MAIN, History, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
 from agentrt.drivers.local import Run
 from agentrt.drivers.plan import AgentPlan, Delegate, Plan
@@ -45,7 +45,7 @@ from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.parts import Input, input_items
-from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, model_names, no_such
+from agentrt.wire.requests import LOGPROBS, RequestSettings
 
 if TYPE_CHECKING:
     from agentrt.prices import Prices
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
 Out = TypeVar("Out", default=str)
+Decisions = Mapping[str, Decision | Mapping[str, Any]]
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
 _RESUMED = ("after", "session", "run_id")
 
@@ -118,31 +119,25 @@ class Agent(Generic[Out]):
         prices: Prices | None = None,
         **settings: Unpack[RequestSettings],
     ) -> None:
-        for setting in settings:
-            if setting not in RequestSettings.__annotations__:
-                raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, CALLED_HERE)
+        check_settings(settings)
         self.model = model
         self.name = name
         self.instructions = instructions
         self.registry = Registry()
-        check_ranges(settings)
         include = list(settings.get("include") or ())
         self._hosted = sort_tools(tools, self.registry, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
-        check_types(limits=(limits, Limits), client=(client, Client), name=(name, str))
-        if not callable(instructions):
-            check_types(instructions=(instructions, str))
+        told = None if callable(instructions) else instructions
+        check_types(limits=(limits, Limits), client=(client, Client), name=(name, str), instructions=(told, str))
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
         self._varies = any(not isinstance(tool.enabled, bool) for tool in self.registry)
-        definitions = (
-            [*(tool.definition() for tool in self.registry), *self._hosted] if self._varies else self._offer(Context())
-        )
+        everything = [*(tool.definition() for tool in self.registry), *self._hosted]
+        definitions = everything if self._varies else self._offer(Context())
         given = {name: value for name, value in settings.items() if value is not None}
-        told = None if callable(instructions) else instructions
         self._fixed: dict[str, Any] = {"model": model, "instructions": told, **given}
         if include:
             self._fixed["include"] = include
@@ -156,23 +151,20 @@ class Agent(Generic[Out]):
         self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries
         self._client = client
+        provider = None if client is None else client.base_url
+        self._blank = Thread(agent=name, parallel=parallel_tool_calls, history=history, provider=provider)
+        self._blank = evolve(self._blank, anchor=self._anchor, outside=self._anchor)
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
         self._storage = storage
         self._hooks = tuple(hooks)
         self._observers = tuple(observers)
         self.prices = prices_from(prices)
-        if self.limits.cost is not None:
-            self._check_priced()
+        check_priced(self.limits, model, self.prices)
 
     def _offer(self, context: Context[Any]) -> list[Any]:
         """Give what goes into a request's ``tools``."""
         return [*self.registry.definitions(context), *self._hosted]
-
-    def _check_priced(self) -> None:
-        from agentrt.prices import check_priced  # noqa: PLC0415 - only a limit of cost needs it
-
-        check_priced([self.model] if isinstance(self.model, str) else model_names(self.model), self.prices)
 
     async def run(self, input: Input, **options: Unpack[RunOptions]) -> Result[Out]:
         """Run the agent until the model answers without a call, a limit ends it, or a decision is needed.
@@ -210,10 +202,7 @@ class Agent(Generic[Out]):
         return self._start(input, options, streaming=True)
 
     async def resume(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
-        **options: Unpack[RunOptions],
+        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
     ) -> Result[Out]:
         """Go on with a run that was put away: after an error, a cancellation, or with decisions on what is pending.
 
@@ -238,10 +227,7 @@ class Agent(Generic[Out]):
             return run.result
 
     def resume_sync(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
-        **options: Unpack[RunOptions],
+        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
     ) -> Result[Out]:
         """Go on with a run that was put away, from sync code. As `resume` otherwise."""
         from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - see `run_sync`
@@ -249,10 +235,7 @@ class Agent(Generic[Out]):
         return run_in_portal(lambda: self.resume(state, decisions, **options))
 
     def resume_stream(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
-        **options: Unpack[RunOptions],
+        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
     ) -> Run[Out]:
         """Go on with a run that was put away, and watch. The arguments are those of `resume`."""
         return self._taken_up(state, decisions, options, streaming=True)
@@ -290,47 +273,25 @@ class Agent(Generic[Out]):
             input: As for `run`.
             after: As for `run`.
         """
-        client, fixed = self._client or Client(), self._fixed
-        refused = client.refused(self.model)
-        if self._varies:
-            fixed = {**fixed, "tools": self._offer(Context())}
-        if callable(self.instructions):
-            fixed = {**fixed, "instructions": instructions_now(self.instructions(Context()))}
-        final: str | None = None
-        if self._output is not None:
-            from agentrt.drivers.triage import asked_for  # noqa: PLC0415 - only a structured answer needs it
-
-            fixed, final = asked_for(self._output, fixed, by_call="text" in refused)
-        last, left = Meter().last_because(self.limits) is not None, self.limits.max_tool_calls
-        params = next_request(
-            self._thread(input, after)[0], last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final
-        )
-        params.pop("stream_options", None)
-        return client.prepare(**params)
+        client = self._client or Client()
+        return first_request(self.plan({}), self._thread(input, after)[0], client)
 
     # --- what a run begins with
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
-        after, session = options.get("after"), options.get("session")
-        thread, notes = self._thread(input, after)
+        thread, notes = self._thread(input, options.get("after"))
         limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
-        state = RunState(run_id, limits, threads={MAIN: thread}, notes=notes)
-        plan = self._plan
-        if options or self._storage is not None or "opentelemetry.trace" in sys.modules:
-            state = evolve(state, session=session)
+        state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
+        otel: Any = sys.modules.get("opentelemetry.trace")
+        if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:
+            state = evolve(state, session=options.get("session"))
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
-        if limits.cost is not None:
-            self._check_priced()
+            check_priced(limits, self.model, self.prices)
         return Run[Out](plan, state, streaming=streaming)
 
     def _taken_up(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Any] | None,
-        options: RunOptions,
-        *,
-        streaming: bool,
+        self, state: RunState | str | bytes, decisions: Decisions | None, options: RunOptions, *, streaming: bool
     ) -> Run[Out]:
         for name in _RESUMED:
             if options.get(name) is not None:
@@ -382,17 +343,8 @@ class Agent(Generic[Out]):
     def thread(self, input: Input) -> Thread:
         """Make the thread that a run begins with."""
         text = {"type": "message", "role": "user", "content": input}
-        new = [item_view(text)] if isinstance(input, str) else input_items(input)
-        return Thread(
-            tuple(new),
-            len(new),
-            parallel=self.parallel_tool_calls,
-            history=self.history,
-            agent=self.name,
-            provider=None if self._client is None else self._client.base_url,
-            anchor=self._anchor,
-            outside=self._anchor,
-        )
+        items = (item_view(text),) if isinstance(input, str) else tuple(input_items(input))
+        return evolve(self._blank, items=items, given=len(items))
 
     def _thread(
         self, input: Input, after: Result[Any] | RunState | Sequence[Item] | None

@@ -6,15 +6,19 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from agentrt.client import Client, PreparedRequest
+from agentrt.core.history import next_request
 from agentrt.core.interrupts import ended
+from agentrt.core.limits import Limits
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState, Thread, evolve
+from agentrt.core.state import MAIN, Meter, RunState, Thread, evolve
 from agentrt.delegates import AgentTool, Handoff
 from agentrt.drivers.plan import AgentPlan, Delegate
 from agentrt.errors import UsageError
-from agentrt.registry import Registry, Tool
+from agentrt.registry import Context, Registry, Tool
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import input_items
+from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no_such
 
 if TYPE_CHECKING:
     from agentrt.agent import Agent
@@ -23,14 +27,15 @@ if TYPE_CHECKING:
     from agentrt.registry.outputs import OutputForm
 
 __all__ = [
-    "CALLED_HERE",
     "ToolLike",
     "check_nothing_is_lost",
     "check_number",
+    "check_priced",
+    "check_settings",
     "check_types",
     "earlier_thread",
     "family",
-    "instructions_now",
+    "first_request",
     "output_form",
     "prices_from",
     "sort_tools",
@@ -39,7 +44,7 @@ __all__ = [
 
 ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
 
-CALLED_HERE = {
+_CALLED_HERE = {
     "input": "agent.run(…)",
     "max_turns": "limits=Limits(max_turns=…)",
     "messages": "agent.run(…)",
@@ -48,7 +53,6 @@ CALLED_HERE = {
     "stream": "agent.stream(…)",
     "system_prompt": "instructions",
 }
-"""What other libraries call it."""
 
 
 def check_types(**given: tuple[object, type]) -> None:
@@ -63,6 +67,22 @@ def check_number(name: str, value: object, lowest: int) -> None:
     """Refuse what is no whole number, or less than the lowest."""
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r:.100}")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that there are not, or that are out of every provider's range."""
+    for setting in settings:
+        if setting not in RequestSettings.__annotations__:
+            raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, _CALLED_HERE)
+    check_ranges(settings)
+
+
+def check_priced(limits: Limits, model: str | Sequence[str], prices: Prices | None) -> None:
+    """Refuse a limit of cost for a model whose price isn't known."""
+    if limits.cost is not None:
+        from agentrt.prices import check_priced  # noqa: PLC0415 - few want to know
+
+        check_priced([model] if isinstance(model, str) else model_names(model), prices)
 
 
 def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
@@ -182,8 +202,29 @@ def _beginner(agent: Agent[Any]) -> Callable[[str], Thread]:
     return lambda task: evolve(agent.thread(task), limits=agent.limits)
 
 
-def instructions_now(made: object) -> str:
-    """Give instructions that a function made; raises UsageError where they would have to be waited for."""
+def first_request(plan: AgentPlan, thread: Thread, client: Client) -> PreparedRequest:
+    """Give the first request of a run, as it would be sent."""
+    fixed, final, refused, context = (
+        plan.fixed,
+        None,
+        client.refused(plan.fixed["model"]),
+        Context[Any](agent=plan.name),
+    )
+    if plan.offer is not None:
+        fixed = {**fixed, "tools": plan.offer(context)}
+    if plan.instructions is not None:
+        fixed = {**fixed, "instructions": _instructions_now(plan.instructions(context))}
+    if plan.output is not None or plan.max_history is not None or thread.compacted:
+        from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
+
+        thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
+    last, left = Meter().last_because(plan.limits) is not None, plan.limits.max_tool_calls
+    params = next_request(thread, last=last, max_tool_calls=left or None, fixed=fixed, refused=refused, final=final)
+    params.pop("stream_options", None)
+    return client.prepare(**params)
+
+
+def _instructions_now(made: object) -> str:
     if inspect.iscoroutine(made):
         made.close()
         raise UsageError("instructions= is an async function, so they are known in a run only")

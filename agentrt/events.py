@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from agentrt.core.pending import Pending
 from agentrt.core.state import Status
-from agentrt.wire.responses import Usage
+from agentrt.wire.responses import Response, Usage
 
 __all__ = [
     "AgentChanged",
@@ -154,21 +154,40 @@ class UsageReported(_Event):
 
     Args:
         where: Where it belongs.
-        usage: Tokens of this turn.
-        total: Tokens of the run so far.
+        response: The reply.
+        before: Tokens of the run before it.
         cost: US dollars of this turn; None where the price isn't known.
-        model: The model that answered.
-        response_id: The server's id of the response.
-        status: The response's status.
     """
 
-    usage: Usage
-    total: Usage
+    response: Response
+    before: Usage
     cost: float | None = None
-    model: str | None = None
-    response_id: str | None = None
-    status: str = "completed"
     type: ClassVar[Literal["usage"]] = "usage"
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of this turn."""
+        return self.response.usage
+
+    @property
+    def total(self) -> Usage:
+        """Tokens of the run so far."""
+        return self.before.plus(self.response.usage)
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered."""
+        return self.response.model
+
+    @property
+    def response_id(self) -> str | None:
+        """The server's id of the response."""
+        return self.response.id
+
+    @property
+    def status(self) -> str:
+        """The response's status."""
+        return self.response.status
 
 
 @dataclass(slots=True)

@@ -88,6 +88,8 @@ class Client(Endpoints):
             raise UsageError(f"headers must be a dict, not {type(headers).__name__}")
         given = "from a function" if callable(api_key) else api_key
         self._endpoint = resolve(os.environ, provider=provider, base_url=base_url, api_key=given)
+        self.base_url = self._endpoint.base_url
+        """Where requests go."""
         self._responses_url = responses_url(self._endpoint.base_url)
         self._senders = SenderPerLoop(self._endpoint.base_url, http_client)
         for name, number in (
@@ -109,11 +111,6 @@ class Client(Endpoints):
         self._bearer = None if callable(api_key) else _bearer(self._endpoint.api_key or "")
         self._warned: set[str] = set()
         self._refused: dict[str, set[str]] = {}
-
-    @property
-    def base_url(self) -> str:
-        """Where requests go."""
-        return self._endpoint.base_url
 
     @property
     def provider(self) -> str | None:
@@ -166,7 +163,7 @@ class Client(Endpoints):
             raise UsageError("create() waits for the whole response; use stream() for its events")
 
         async def once(request: PreparedRequest, clock: Clock) -> Response:
-            async with ResponseStream(request, lambda: self._open(request, clock)) as stream:
+            async with ResponseStream(request, partial(self._open, request, clock)) as stream:
                 return await stream.whole()
 
         return await self._of_first_available(self._prepare(cast("dict[str, Any]", params)), once)
@@ -228,18 +225,20 @@ class Client(Endpoints):
         if self._endpoint.profile.unsupported:
             self._warn_about(params)
         model: Any = params.get("model")
-        models = [model] if isinstance(model, str | None) else model_names(model)
-        bodies = [encode_request({**params, "model": name}) for name in models]
-        timeouts = self._timeouts
-        if params.get("timeout") is not None:
-            timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
+        if isinstance(model, str | None):
+            bodies = [encode_request(params)]
+        else:
+            bodies = [encode_request({**params, "model": name}) for name in model_names(model)]
+        timeouts, whole = self._timeouts, params.get("timeout")
+        timeouts = timeouts if whole is None else Timeouts(timeouts.connect, timeouts.idle, whole)
         retries = self._max_retries if params.get("max_retries") is None else params["max_retries"]
         sent: dict[str, Any] = {**params, **(params.get("extra_body") or {})}
         background = bool(sent.get("background"))
         acts = background or sent.get("conversation") is not None or any(map(may_act, sent.get("tools") or ()))
         headers = self._with_ids({"content-type": "application/json", **(params.get("extra_headers") or {})})
-        url = self._responses_url
-        first = PreparedRequest("POST", url, headers, bodies[0], timeouts, retries, not acts, background)
+        first = PreparedRequest(
+            "POST", self._responses_url, headers, bodies[0], timeouts, retries, not acts, background
+        )
         return [first] if len(bodies) == 1 else first.for_each(bodies)
 
     def _request(
@@ -334,6 +333,8 @@ class Client(Endpoints):
     async def _of_first_available(
         self, requests: list[PreparedRequest], once: Callable[[PreparedRequest, Clock], Awaitable[T]]
     ) -> T:
+        if len(requests) == 1:
+            return await self._retrying(requests[0], once)
         clock = Clock(requests[0].timeouts, anyio.current_time() + requests[0].timeouts.whole)
         for request in requests[:-1]:
             try:

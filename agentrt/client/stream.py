@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Self
 
 import anyio
@@ -25,6 +26,7 @@ _GRACE_SECONDS = {"failed": 1.0}
 _DRAIN_SECONDS = 0.2
 
 
+@dataclass(eq=False, repr=False)
 class ResponseStream:
     """The events of one response: ``async with client.stream(…) as stream: async for event in stream: …``.
 
@@ -38,25 +40,21 @@ class ResponseStream:
             what broke it, and the stream's clock; None where that is not possible.
     """
 
-    def __init__(
-        self, request: PreparedRequest, opener: Callable[[], Awaitable[Opened]], resume: Resume | None = None
-    ) -> None:
-        self.request = request
-        """What is sent; of several models, to the first."""
-        self._opener = opener
-        self._resume = resume
-        self._opened: Opened | None = None
-        self._chunks: AsyncGenerator[bytes, None] | None = None
-        self._ready: deque[Event] = deque()
-        self._response: Response | None = None
-        self._drained = False
-        self._assembler: Assembler | None = None
-        self.tries = 0
-        """How often the request was sent before it was answered."""
-        self.begun = 0
-        """How often its events came from the first one on."""
-        self.breaks = 0
-        """How often in a row the stream broke without a new event."""
+    request: PreparedRequest
+    _opener: Callable[[], Awaitable[Opened]]
+    _resume: Resume | None = None
+    tries: int = field(default=0, init=False)
+    """How often the request was sent before it was answered."""
+    begun: int = field(default=0, init=False)
+    """How often its events came from the first one on."""
+    breaks: int = field(default=0, init=False)
+    """How often in a row the stream broke without a new event."""
+    _ready: deque[Event] = field(default_factory=deque[Event], init=False)
+    _opened: Opened | None = field(default=None, init=False)
+    _chunks: AsyncGenerator[bytes, None] | None = field(default=None, init=False)
+    _response: Response | None = field(default=None, init=False)
+    _drained: bool = field(default=False, init=False)
+    _assembler: Assembler | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""
@@ -106,7 +104,8 @@ class ResponseStream:
             if self._opened is None:
                 raise UsageError("enter the stream first: async with client.stream(…) as stream: await stream.whole()")
             await self._read(self._opened)
-        await self._drain()
+        if self._assembler is not None:
+            await self._drain()
         return self._response
 
     def interrupt(self) -> None:

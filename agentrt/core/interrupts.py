@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from agentrt.core.history import answer_all, failure, with_valid_arguments, without_reasoning
 from agentrt.core.pending import Answer, Approve, Decision
@@ -19,15 +19,12 @@ from agentrt.core.protocol import (
     Withdrawn,
 )
 from agentrt.core.repair import for_provider, repaired
-from agentrt.core.state import RunState, Thread, Verdict, evolve
+from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item
 from agentrt.wire.json import dump
 
 __all__ = ["check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
-
-_EARLY: dict[str, Any] = {"calls": {}, "outputs": {}, "verdicts": {}, "handed": frozenset[int]()}
-"""A reply that doesn't count takes with it what ran eagerly from it."""
 
 _UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; it is not repeated"
 
@@ -75,7 +72,7 @@ def failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
             raise UsageError("what came before this run's items is lost with the server's state, and can't be rebuilt")
         kept = thread.history == "response" and event.reason == "state_lost"
         thread = evolve(thread, history="response" if kept else "replay", anchor=None, known=0)
-    thread = evolve(thread, **_EARLY)
+    thread = evolve(thread, **NO_CALLS)  # a reply that doesn't count takes with it what ran eagerly from it
     return state.put(event.thread, thread), [request(state, event.thread, thread)]
 
 
@@ -93,6 +90,10 @@ def _without_reasoning(thread: Thread) -> Thread:
 
 def withdrawn(state: RunState, thread: Thread, event: Withdrawn) -> Step:
     """Take back calls that were handed out and had not begun."""
+    from agentrt.core.loop import check_under_way  # noqa: PLC0415 - see above
+
+    for position in event.positions:
+        check_under_way(thread, event.turn, position)
     return state.put(event.thread, evolve(thread, handed=thread.handed.difference(event.positions))), []
 
 
@@ -120,9 +121,18 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
 
 
 def check_decision(verdict: Verdict, decision: Decision) -> None:
-    """Refuse a decision of a kind that doesn't fit what is asked."""
-    if verdict.role == "mcp" and (isinstance(decision, Answer) or getattr(decision, "edited", None) is not None):
+    """Refuse a decision that doesn't fit what is asked, or that no state could hold."""
+    edited = decision.edited if isinstance(decision, Approve) else None
+    if verdict.role == "mcp" and (isinstance(decision, Answer) or edited is not None):
         raise UsageError("a hosted MCP server's call can only be approved or denied; use Approve() or Deny(reason)")
+    if verdict.role == "agent" and edited is not None:
+        raise UsageError("a sub-agent begins with what the model asked of it; use Approve(), Deny(reason) or Answer(…)")
+    if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
+    try:
+        dump(edited if isinstance(decision, Approve) else getattr(decision, "value", None))
+    except ValueError as error:
+        raise UsageError(f"a decision must be JSON values: {error}") from error
 
 
 def _decision_item(call: Item, decision: Decision) -> Item:
@@ -139,7 +149,7 @@ def stopped(state: RunState, _: Thread, event: Stop) -> Step:
     """End all threads here."""
     how = "cancelled" if event.status == "cancelled" else f"stopped ({event.stopped_by or event.status})"
     threads = {name: _closed(thread, how) for name, thread in state.threads.items()}
-    meter = evolve(state.meter, seconds=max(state.meter.seconds, event.seconds))
+    meter = state.meter._replace(seconds=max(state.meter.seconds, event.seconds))
     notes = state.notes if event.note is None else (*state.notes, event.note)
     stopped_by = state.stopped_by or event.stopped_by
     state = evolve(state, threads=threads, status=event.status, stopped_by=stopped_by, meter=meter, notes=notes)
@@ -162,10 +172,11 @@ def _closed(thread: Thread, how: str) -> Thread:
         outputs = dict(thread.outputs)
         for index, call in thread.calls.items():
             if index not in outputs:
-                told = _UNKNOWN.format(how) if _in_flight(thread, index) else f"the run was {how} before this call ran"
+                begun = _in_flight(thread, index) or _asks_agent(thread, index)
+                told = _UNKNOWN.format(how) if begun else f"the run was {how} before this call ran"
                 outputs[index] = failure(call, told)
         thread = evolve(thread, items=answer_all(thread.items, thread.calls, outputs))
-    return evolve(thread, phase="done", waiting=frozenset[int](), **_EARLY)
+    return evolve(thread, phase="done", **NO_CALLS)
 
 
 def _in_flight(thread: Thread, index: int) -> bool:
@@ -173,6 +184,12 @@ def _in_flight(thread: Thread, index: int) -> bool:
     verdict = thread.verdicts.get(index, Verdict())
     begun = index in thread.handed and index not in thread.waiting and index not in thread.outputs
     return begun and verdict.role == "tool" and verdict.effect == "unsafe"
+
+
+def _asks_agent(thread: Thread, index: int) -> bool:
+    """Tell whether a sub-agent is at work on a call; whatever it did, the thread above can't see."""
+    verdict = thread.verdicts.get(index, Verdict())
+    return verdict.role == "agent" and index in thread.handed and index not in thread.waiting
 
 
 def resumed(state: RunState, _: Thread, event: Resume) -> Step:
@@ -187,7 +204,7 @@ def resumed(state: RunState, _: Thread, event: Resume) -> Step:
     effects: list[Effect] = []
     for name, each in state.threads.items():
         if each.phase == "model":
-            thread = evolve(each, **_EARLY)
+            thread = evolve(each, **NO_CALLS)
             if thread.history == "conversation" and thread.anchor is not None and thread.outside is None:
                 thread = evolve(thread, anchor=None, known=0)
             state = state.put(name, thread)
@@ -195,7 +212,7 @@ def resumed(state: RunState, _: Thread, event: Resume) -> Step:
         elif each.phase == "tools":
             state = _reopened(state, name, each, event)
     for name in list(state.threads):
-        if state.threads[name].phase == "tools" and state.status is None:
+        if state.threads[name].phase == "tools":
             state, effects = settle(state, name, effects)
     return state, effects
 

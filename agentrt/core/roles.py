@@ -23,10 +23,9 @@ def own_roles(thread: Thread, output_retries: int) -> Thread:
         output_retries: How often an output that doesn't fit is sent back.
     """
     tries = thread.tries
-    roles = {index: verdict for index, verdict in thread.verdicts.items() if verdict.role in OWN}
-    for index, verdict in roles.items():
-        call = thread.calls.get(index)
-        if call is None or index in thread.outputs:
+    for index, call in thread.calls.items():
+        verdict = thread.verdicts.get(index)
+        if verdict is None or verdict.role not in OWN or index in thread.outputs:
             continue
         changes: dict[str, Any] = {}
         if verdict.role == "handoff" and thread.handoff is None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Pending
@@ -17,7 +18,7 @@ from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
+__all__ = ["MAIN", "NO_CALLS", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
@@ -44,11 +45,10 @@ def evolve(value: T, **changes: Any) -> T:
     return copy
 
 
-@dataclass(frozen=True)
-class Meter:
+class Meter(NamedTuple):
     """What was used, all threads below together.
 
-    Args:
+    Attributes:
         turns: Requests made.
         calls: Calls that the model made, hosted ones included.
         usage: Tokens.
@@ -59,28 +59,22 @@ class Meter:
 
     turns: int = 0
     calls: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     cost: float = 0.0
     seconds: float = 0.0
-    by_tool: Mapping[str, int] = field(default_factory=dict[str, int])
+    by_tool: Mapping[str, int] = MappingProxyType({})
 
     def calls_left(self, limits: Limits) -> int | None:
         """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
         return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
 
-    def plus(self, other: Meter) -> Meter:
+    def plus(self, more: Meter) -> Meter:
         """Add up two meters, field by field."""
         by_tool = self.by_tool
-        for key, number in other.by_tool.items():
-            by_tool = {**by_tool, key: by_tool.get(key, 0) + number}
-        return Meter(
-            self.turns + other.turns,
-            self.calls + other.calls,
-            self.usage.plus(other.usage),
-            self.cost + other.cost,
-            self.seconds + other.seconds,
-            by_tool,
-        )
+        if more.by_tool:
+            by_tool = {**by_tool, **{key: by_tool.get(key, 0) + number for key, number in more.by_tool.items()}}
+        turns, calls, cost = self.turns + more.turns, self.calls + more.calls, self.cost + more.cost
+        return Meter(turns, calls, self.usage.plus(more.usage), cost, self.seconds + more.seconds, by_tool)
 
     def last_because(self, limits: Limits, reserved: int = 0) -> str | None:
         """Name the limit for which the next request must be the one that answers; None while there is none.
@@ -89,13 +83,13 @@ class Meter:
             limits: The limits.
             reserved: Requests that others still need for their own answers.
         """
-        if self.turns + 1 + reserved >= limits.max_turns:
-            return "max_turns"
         if limits.max_tool_calls is not None and self.calls >= limits.max_tool_calls:
             return "max_tool_calls"
         if limits.tokens is not None and self.usage.total_tokens >= limits.tokens:
             return "tokens"
-        return "cost" if limits.cost is not None and self.cost >= limits.cost else None
+        if limits.cost is not None and self.cost >= limits.cost:
+            return "cost"
+        return "max_turns" if self.turns + 1 + reserved >= limits.max_turns else None
 
 
 @dataclass(frozen=True)
@@ -140,6 +134,7 @@ class Thread:
         phase: What the thread waits for.
         turn: Its requests so far; calls are keyed by turn and position in ``output``.
         last: The limit for which the turn under way must answer; None where it need not.
+        last_of_run: Whether that is one of the run's own limits.
         parallel: Whether the calls of a reply may run at once.
         history: How the next request carries the history.
         anchor: The response or conversation that holds what the server knows; None where it knows nothing.
@@ -173,6 +168,7 @@ class Thread:
     phase: Phase = "new"
     turn: int = 0
     last: str | None = None
+    last_of_run: bool = False
     parallel: bool = True
     history: History = "replay"
     anchor: str | None = None
@@ -198,6 +194,24 @@ class Thread:
     limits: Limits | None = None
     meter: Meter = field(default_factory=Meter)
     stopped_by: str | None = None
+
+    def under_way(self, position: int) -> bool:
+        """Tell whether a call was handed out and has no answer yet; a sub-agent's own thread speaks for it."""
+        handed = position in self.handed and position not in self.waiting and position not in self.outputs
+        verdict = self.verdicts.get(position)
+        return handed and (verdict is None or verdict.role != "agent")
+
+
+NO_CALLS: Mapping[str, Any] = {
+    "calls": {},
+    "outputs": {},
+    "verdicts": {},
+    "handed": frozenset[int](),
+    "waiting": frozenset[int](),
+    "edited": {},
+    "decided": frozenset[int](),
+}
+"""All that a thread knows of the calls of a reply, while there is none."""
 
 
 @dataclass(frozen=True)
@@ -242,13 +256,14 @@ class RunState:
             root = thread.parent
         return scopes
 
-    def caps(self, name: str) -> dict[str, int]:
-        """Give how often a thread may still call each tool that has a limit of its own."""
-        caps: dict[str, int] = {}
+    def caps(self, name: str) -> dict[str, tuple[int, bool]]:
+        """Give how often a thread may still call each tool that has a limit of its own, and if that is the run's."""
+        caps: dict[str, tuple[int, bool]] = {}
         for limits, meter, _ in self.scopes(name):
             for key, cap in limits.calls.items():
                 left = cap - meter.by_tool.get(key, 0)
-                caps[key] = min(caps.get(key, left), left)
+                if key not in caps or left < caps[key][0]:
+                    caps[key] = left, meter is self.meter
         return caps
 
     def charged(self, name: str, spent: Meter) -> RunState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -12,8 +13,9 @@ import anyio
 from agentrt.client import Client, ResponseStream
 from agentrt.core.history import final_text, next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
-from agentrt.core.state import Verdict, evolve
+from agentrt.core.state import Verdict
 from agentrt.drivers.hosted import HostedCalls
+from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import (
     IncompleteStreamError,
     ResponseFailedError,
@@ -22,10 +24,10 @@ from agentrt.errors import (
     UnreachableError,
     UsageError,
 )
-from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported
+from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported, Where
 from agentrt.registry.context import Context
 from agentrt.wire.events import Event
-from agentrt.wire.items import CALLS
+from agentrt.wire.items import CALLS, CLIENT_CALLS
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
@@ -61,26 +63,28 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this module
         self.error = error
 
 
+@dataclass(eq=False, repr=False)
 class Asking:
     """One turn.
 
     Args:
         run: The run.
         effect: What the core asks for.
-        client: The client of the thread's agent.
+        plan: The plan of the thread's agent.
+        client: Its client.
+        where: Where what happens belongs.
         interruptible: Whether `interrupt` may be called; other turns end with their task.
     """
 
-    def __init__(self, run: Run[Any], effect: CallModel, client: Client, *, interruptible: bool) -> None:
-        self._run = run
-        self._effect = effect
-        self._client = client
-        self._plan = run.agent_of(effect.thread)
-        self._where = run.where(effect.thread)
-        self._interruptible = interruptible
-        self._interrupted = False
-        self._waiting: anyio.CancelScope | None = None
-        self._reading: ResponseStream | None = None
+    _run: Run[Any]
+    _effect: CallModel
+    _plan: AgentPlan
+    _client: Client
+    _where: Where
+    _interruptible: bool
+    _interrupted: bool = False
+    _waiting: anyio.CancelScope | None = None
+    _reading: ResponseStream | None = None
 
     def interrupt(self) -> None:
         """End the wait that is under way, and allow no other."""
@@ -103,36 +107,27 @@ class Asking:
     async def told(self) -> AsyncGenerator[Told, None]:
         """Give what happens, and at last the reply."""
         effect, plan, run = self._effect, self._plan, self._run
-        fixed = plan.fixed
+        fixed, thread = plan.fixed, run.state.threads[effect.thread]
         yield TurnStarted(self._where, effect.last, str(fixed["model"]))
-        thread = run.state.threads[effect.thread]
-        if thread.provider != self._client.base_url:
-            run.take(Moved(effect.turn, self._client.base_url, effect.thread))
-        if thread.history != "replay":
-            await self._begin_history()
-        context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=plan.name)
+        if thread.provider != self._client.base_url or thread.history != "replay":
+            await self._prepare_history()
         if plan.offer is not None or plan.instructions is not None:
-            fixed = await self._varied(fixed, context)
-        now = anyio.current_time
-        deadline = now() + fixed.get("timeout", self._client.timeout)
-        again: dict[str, Any] = {}
-        tries = 0
+            fixed = await self._varied(fixed)
+        deadline = anyio.current_time() + fixed.get("timeout", self._client.timeout)
+        again, tries = dict[str, Any](), 0
         while True:
-            params = self.params(fixed)
-            params.update(again)
+            params = {**self.params(fixed), **again}
             try:
-                if plan.hooks:
-                    params = await self._hooked(params, context)
                 async with aclosing(self._reply(params, deadline)) as parts:
                     async for part in parts:
-                        yield part if not isinstance(part, Response) else await self._replied(part, context)
+                        yield part
             except _Refused as refusal:
                 if not self._mended(refusal.error, params):
                     raise refusal.error from refusal.error.__cause__
                 again = {}  # it is another request now, under another key
             except _BrokenReply as broken:
                 tries += broken.stream.tries
-                left = deadline - now()
+                left = deadline - anyio.current_time()
                 wait = self._client.wait_before(broken.error, tries, left, max_retries=fixed.get("max_retries"))
                 if wait is None or not broken.stream.repeatable:
                     raise broken.error from broken.error.__cause__
@@ -140,34 +135,33 @@ class Asking:
                 run.calls.throw_away(effect)
                 yield TurnRestarted(self._where, str(broken.error))
                 await self.wait(anyio.sleep(wait))
-                again = {"extra_headers": broken.stream.request.own_headers(fixed.get("extra_headers"))}
+                again = dict[str, Any](extra_headers=broken.stream.request.own_headers(fixed.get("extra_headers")))
             else:
                 return
-            again["timeout"] = max(0.1, deadline - now())
+            again["timeout"] = max(0.1, deadline - anyio.current_time())
             again["max_retries"] = max(0, fixed.get("max_retries", self._client.max_retries) - tries)
 
     def params(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Compose the request as the history stands and with what the provider is known to refuse."""
-        effect, refused = self._effect, self._client.refused(fixed["model"])
+        effect, refused, plan = self._effect, self._client.refused(fixed["model"]), self._plan
         thread = self._run.state.threads[effect.thread]
         final: str | None = None
-        if (thread.compacted or self._plan.max_history is not None) and thread.known == 0:
-            from agentrt.core.repair import since_compaction, trimmed  # noqa: PLC0415 - most histories are sent whole
+        if thread.compacted or plan.max_history is not None or plan.output is not None:
+            from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
 
-            items = since_compaction(thread.items) if thread.compacted else thread.items
-            items = items if self._plan.max_history is None else trimmed(items, self._plan.max_history)
-            thread = evolve(thread, items=items)
-        if self._plan.output is not None:
-            from agentrt.drivers.triage import asked_for  # noqa: PLC0415 - only a structured answer needs it
+            thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
+        last, left = effect.last, effect.max_tool_calls
+        return next_request(thread, last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)
 
-            fixed, final = asked_for(self._plan.output, fixed, by_call="text" in refused)
-        return next_request(
-            thread, last=effect.last, max_tool_calls=effect.max_tool_calls, fixed=fixed, refused=refused, final=final
-        )
+    def _context(self) -> Context[Any]:
+        """Make what code of the user's may know that looks at the whole turn."""
+        state = self._run.state
+        turn, usage = self._effect.turn, state.meter.usage
+        return Context(self._run.plan.deps, run_id=state.run_id, usage=usage, agent=self._plan.name, turn=turn)
 
-    async def _varied(self, fixed: Mapping[str, Any], context: Context[Any]) -> dict[str, Any]:
+    async def _varied(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for what may differ from turn to turn: the tools on offer, the instructions."""
-        varied = dict(fixed)
+        varied, context = dict(fixed), self._context()
         if self._plan.offer is not None:
             varied["tools"] = self._plan.offer(context)
         if self._plan.instructions is not None:
@@ -178,17 +172,19 @@ class Asking:
             varied["instructions"] = text
         return varied
 
-    async def _hooked(self, params: dict[str, Any], context: Context[Any]) -> dict[str, Any]:
+    async def _hooked(self, params: dict[str, Any]) -> dict[str, Any]:
         for hook in self._plan.hooks:
-            changed = await self.wait(hook.before_model(context, params))
+            changed = await self.wait(hook.before_model(self._context(), params))
             params = params if changed is None else dict(changed)
         return params
 
-    async def _begin_history(self) -> None:
-        """Make the conversation that the thread keeps its history in; replay where the provider keeps none."""
+    async def _prepare_history(self) -> None:
+        """Leave out what this provider can't read, and make the conversation that the thread keeps its history in."""
         effect, run = self._effect, self._run
+        if run.state.threads[effect.thread].provider != self._client.base_url:
+            run.take(Moved(effect.turn, self._client.base_url, effect.thread))
         thread = run.state.threads[effect.thread]
-        if thread.anchor is not None:
+        if thread.history == "replay" or thread.anchor is not None:
             return
         name = "previous_response_id" if thread.history == "response" else "conversation"
         if name not in self._client.refused(self._plan.fixed["model"]):
@@ -199,7 +195,9 @@ class Asking:
         logger.warning("the provider keeps no history (%s); it is replayed instead", name)
         run.take(ModelFailed(effect.turn, "unsupported", effect.thread))
 
-    async def _reply(self, params: dict[str, Any], deadline: float) -> AsyncGenerator[RunEvent | Response, None]:
+    async def _reply(self, params: dict[str, Any], deadline: float) -> AsyncGenerator[Told, None]:
+        if self._plan.hooks:
+            params = await self._hooked(params)
         hosted = HostedCalls(self._where) if self._plan.hosted else None
         said = 0
         if self._run.streaming:
@@ -220,10 +218,12 @@ class Asking:
             response = await self.wait(self._client.wait(response, timeout=deadline - anyio.current_time()))
         if self._run.streaming and len(response.text) > said:  # it was polled, or told only at the end
             yield TextDelta(self._where, response.text[said:])
-        if hosted is not None:
-            for part in hosted.rest(response.items):
-                yield part
-        yield response
+        for part in () if hosted is None else hosted.rest(response.items):
+            yield part
+        priced = self._plan.prices is not None or self._run.state.limits.cost is not None
+        cost = self._cost(response) if priced else None
+        yield UsageReported(self._where, response, self._run.state.meter.usage, cost)
+        yield await self._replied(response, cost)
 
     async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[RunEvent, None]:
         begun, background = 1, stream.request.background
@@ -267,38 +267,42 @@ class Asking:
         finally:
             self._reading = None
 
-    async def _replied(self, response: Response, context: Context[Any]) -> ModelReplied:
-        """Find out what the core must know of a reply: its calls, what is wrong with its answer, what it costs."""
+    async def _replied(self, response: Response, cost: float | None) -> ModelReplied:
+        """Find out what the core must know of a reply: its calls, and what is wrong with its answer."""
         run, plan, effect = self._run, self._plan, self._effect
-        problem: str | None = None
         for hook in plan.hooks:
-            changed = await self.wait(hook.after_model(context, response))
+            changed = await self.wait(hook.after_model(self._context(), response))
             response = response if changed is None else changed
-        _check_reply(response)
         verdicts: dict[int, Verdict] = {}
         for position, item in enumerate(response.items):
             if item.type in CALLS:
                 found = run.calls.verdict(effect.thread, position, item)
                 verdicts[position] = found if isinstance(found, Verdict) else await self.wait(found)
-        if plan.output is not None and response.status == "completed" and not verdicts:
-            from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - see above
+            elif item.type in CLIENT_CALLS:
+                _check_answerable(response)
+        if response.status == "failed":
+            error = response.error or {}
+            message = error.get("message") or "the server gave no reason"
+            raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
+        problem = await self._problem(response) if plan.output is not None and not verdicts else None
+        told = (effect.turn, response, effect.thread, verdicts, problem, cost)
+        return ModelReplied(*told, run.worked(), plan.output_retries)
 
-            text = final_text(response.items)
-            if text or response.refusal is None:
-                problem = await self.wait(problem_of(run, effect.thread, text, context))
-        cost = None
-        if plan.prices is not None or run.state.limits.cost is not None:
-            from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
+    async def _problem(self, response: Response) -> str | None:
+        from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - only a structured answer needs it
 
-            name = self._client.provider
-            cost = cost_of(response.model, response.usage, plan.prices, name)
-            if cost is None:
-                cost = cost_of(str(plan.fixed["model"]), response.usage, plan.prices, name)
-        total = run.state.meter.usage.plus(response.usage)
-        run.tell(UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status))
-        return ModelReplied(
-            effect.turn, response, effect.thread, verdicts, problem, cost, run.worked(), plan.output_retries
-        )
+        text = final_text(response.items)
+        if response.status != "completed" or (response.refusal is not None and not text):
+            return None
+        return await self.wait(problem_of(self._run, self._effect.thread, text, self._context()))
+
+    def _cost(self, response: Response) -> float | None:
+        from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
+
+        prices, provider = self._plan.prices, self._client.provider
+        cost = cost_of(response.model, response.usage, prices, provider)
+        asked = str(self._plan.fixed["model"])
+        return cost_of(asked, response.usage, prices, provider) if cost is None else cost
 
     def _mended(self, error: StatusError, params: Mapping[str, Any]) -> bool:
         """Note what was refused and can be left out or told in another way; false if it was something else."""
@@ -311,12 +315,7 @@ class Asking:
         return reason is not None
 
 
-def _check_reply(response: Response) -> None:
-    """Raise where a run can't go on from a reply."""
-    if response.status == "failed":
-        error = response.error or {}
-        message = error.get("message") or "the server gave no reason"
-        raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
+def _check_answerable(response: Response) -> None:
     waiting = unanswerable(response.items)
     if waiting is not None:
         raise UsageError(f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools=")

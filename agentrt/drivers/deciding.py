@@ -55,7 +55,7 @@ async def _decide(run: Run[Any], decide: Decide, pending: Pending) -> None:
     except Exception:
         logger.exception("on_pending= failed, so %s stays open; decide with agent.resume(…)", pending.name)
     run.deciding -= 1
-    run.deliver(event)
+    run.tell(event)
 
 
 async def _called(decide: Decide, pending: Pending) -> Decision | None:
@@ -86,6 +86,8 @@ async def resume(run: Run[Any]) -> list[Effect]:
     Raises:
         UsageError: A decision fits nothing that is pending; the state is as it was.
     """
+    if run.state.status not in (None, "pending"):
+        return []  # it is over: its result is given once more
     verdicts: dict[tuple[str, int], Verdict] = {}
     for name, thread in run.state.threads.items():
         if thread.agent not in run.plan.agents:

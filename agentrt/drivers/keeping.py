@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from agentrt.core.state import RunState
 from agentrt.errors import UsageError
@@ -30,8 +30,7 @@ class Keeper:
         self._begin = begin
         self._saved: RunState | None = None
 
-    @asynccontextmanager
-    async def hold(self, state: RunState) -> AsyncGenerator[RunState]:
+    async def open(self, state: RunState) -> RunState:
         """Hold the run and its session, so that nobody else works on them, and give the state to go on from.
 
         Args:
@@ -55,7 +54,13 @@ class Keeper:
             elif last is not None:
                 state = self._begin(_read(last, "session", str(self._session)))
             self._saved = state
-            yield state
+            self._held = stack.pop_all()
+        return state
+
+    async def close(self, state: RunState) -> None:
+        """Write where the run stands, and let go of it."""
+        async with self._held:
+            await self.save(state)
 
     def _check_is_last(self, known: str | None, last: str | None, state: RunState) -> None:
         """Refuse to take up a run where it no longer stands; a session that has gone on without it stays as it is."""

@@ -9,7 +9,7 @@ from agentrt.core.loop import step
 from agentrt.core.protocol import RunTool, Stop, ToolReturned, Withdrawn
 from agentrt.core.state import MAIN, RunState, Thread
 from agentrt.errors import LimitReachedError, OutputError
-from agentrt.events import AgentChanged, Noted, RunEvent, ToolFinished, ToolStarted
+from agentrt.events import AgentChanged, LimitReached, Noted, RunEvent, ToolFinished, ToolStarted
 from agentrt.wire.json import as_str
 
 if TYPE_CHECKING:
@@ -45,14 +45,17 @@ def at_rest(state: RunState, happened: Iterable[Any], not_begun: Iterable[RunToo
     return state
 
 
-def changes(run: Run[Any], before: RunState) -> Iterator[RunEvent]:
-    """Tell what a step has changed: notes, agents that took over, sub-agents that began or ended.
+def changes(run: Run[Any], before: RunState, at: str) -> Iterator[RunEvent]:
+    """Tell what a step has changed: limits, notes, agents that took over, sub-agents that began or ended.
 
     Args:
         run: The run.
         before: Its state before the step.
+        at: The thread that the step was in.
     """
     state = run.state
+    if state.stopped_by is not None and state.stopped_by != before.stopped_by:
+        yield LimitReached(run.where(at), state.stopped_by)
     for note in state.notes[len(before.notes) :]:
         yield Noted(run.where(MAIN), note)
     for name, thread in state.threads.items():
@@ -64,11 +67,11 @@ def changes(run: Run[Any], before: RunState) -> Iterator[RunEvent]:
         where, parent = run.where(thread.parent), state.threads[thread.parent]
         call_id, call = thread.call_id or "", _of_call(parent, thread.call_id, "function_call")
         if earlier is None:
-            run.started_at[name] = run.worked()
+            run.calls.started_at[name] = run.worked()
             yield ToolStarted(where, call_id, as_str(call.get("name")), as_str(call.get("arguments")))
         if thread.phase == "done":
             text = as_str(_of_call(parent, thread.call_id, "function_call_output").get("output"))
-            took = run.worked() - run.started_at.pop(name, run.worked())
+            took = run.worked() - run.calls.started_at.pop(name, run.worked())
             yield ToolFinished(where, call_id, as_str(call.get("name")), text, text.startswith("Error:"), took)
 
 

@@ -8,13 +8,16 @@ leaves early is simply not asked for more.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, cast
 
 import anyio
+import anyio.lowlevel
 from typing_extensions import TypeVar
 
 from agentrt.client import Client
@@ -37,61 +40,61 @@ from agentrt.drivers.asking import Asking, StoppedByCaller
 from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
-from agentrt.events import LimitReached, RunEvent, RunFinished, RunStarted, Where
+from agentrt.events import RunEvent, RunFinished, RunStarted, Where
+from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 
 __all__ = ["Run"]
 
 Out = TypeVar("Out", default=str)
+_NOT_ENTERED = "enter the run first: async with agent.stream(…) as run: async for event in run: …"
 logger = logging.getLogger("agentrt.run")
 
-_LEAVE_SECONDS = 2.0
+_LEAVE_SECONDS, _SAVE_SECONDS = 2.0, 10.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
 
+@dataclass(eq=False, repr=False)
 class Run(Generic[Out]):
     """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
 
     Leaving the block ends all that the run had started; ``agent.resume(run.state)`` goes on from there.
+
+    Args:
+        plan: What it needs beside its state.
+        state: Where it stands: plain data, JSON with ``to_json()``.
+        streaming: Whether replies are streamed.
+        artifacts: The whole text of outputs that were too long for the model, by call id.
     """
 
+    plan: Plan
     state: RunState
-    """Where the run stands: plain data, JSON with ``to_json()``."""
-
-    def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
-        self.state = state
-        self.plan = plan
-        self.streaming = streaming
-        self.artifacts: dict[str, str] = {}
-        """The whole text of outputs that were too long for the model, by call id."""
-        self._inbox: deque[RunEvent | Event | Exception | None] = deque()
-        self._arrived = anyio.Event()
-        self._events: AsyncGenerator[RunEvent, None] | None = None
-        self._waiting: anyio.CancelScope | None = None
-        self._asking: Asking | None = None
-        self._stop: Stop | None = None
-        self._left = False
-        self._clients: dict[str, Client] = {}
-        self.deciding = 0
-        """Questions that somebody is being asked."""
-        self.values: dict[tuple[str, str], Any] = {}
-        """Final outputs as they were read, by thread and text."""
-        self.started_at: dict[str, float] = {}
-        """When sub-agents began, by thread, in seconds of the run's work."""
-        self._paused_at: float | None = None
+    streaming: bool
+    artifacts: dict[str, str] = field(default_factory=dict[str, str])
+    deciding: int = field(default=0, init=False)
+    """Questions that somebody is being asked."""
+    values: Mapping[tuple[str, str], Any] = field(default_factory=dict[Any, Any], init=False)
+    """Final outputs as they were read, by thread and text."""
+    _inbox: deque[RunEvent | Event | Exception | None] = field(default_factory=deque[Any], init=False)
+    _clients: dict[str, Client] = field(default_factory=dict[str, Client], init=False)
+    _events: AsyncGenerator[RunEvent, None] | None = field(default=None, init=False)
+    _arrived: anyio.Event = field(default_factory=anyio.Event, init=False)
+    _waiting: anyio.CancelScope | None = field(default=None, init=False)
+    _asking: Asking | None = field(default=None, init=False)
+    _stop: Stop | None = field(default=None, init=False)
+    _left: bool = field(default=False, init=False)
+    _paused_at: float | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
-        async with AsyncExitStack() as stack:
-            if self.plan.keeper is not None:
-                self.state = await stack.enter_async_context(self.plan.keeper.hold(self.state))
-            self._client_of(self.agent_of(MAIN))
-            self._started = anyio.current_time() - self.state.meter.seconds
-            self.group = anyio.create_task_group()
-            await self.group.__aenter__()
-            self.calls = Calls(self, self.group)
-            self._events = self._drive()
-            self._stack = stack.pop_all()
+        if self.plan.keeper is not None:
+            self.state = await self.plan.keeper.open(self.state)
+        self._started = anyio.current_time() - self.state.meter.seconds
+        self.group = anyio.create_task_group()
+        await self.group.__aenter__()
+        home = (threading.get_ident(), anyio.lowlevel.current_token())
+        self.calls = Calls(self, Crew(self.group, MAX_PARALLEL), home)
+        self._events = self._drive()
         return self
 
     async def __aexit__(
@@ -120,14 +123,19 @@ class Run(Generic[Out]):
                     self.state = at_rest(self.state, self._inbox, self.calls.not_begun(), self._stop)
                 if isinstance(error, AgentrtError):
                     error.state = self.state
-                if self.plan.trace is not None:
-                    self.plan.trace.close()
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
                         await self.plan.agents[name].release()
-                    if self.plan.keeper is not None:
-                        await self.plan.keeper.save(self.state)
-                    await self._stack.aclose()
+                if self.plan.keeper is not None or self.plan.trace is not None:
+                    await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Save where the run stands, and end what was opened for it."""
+        if self.plan.trace is not None:
+            self.plan.trace.close()
+        if self.plan.keeper is not None:
+            with anyio.move_on_after(_SAVE_SECONDS, shield=True):
+                await self.plan.keeper.close(self.state)
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -135,15 +143,14 @@ class Run(Generic[Out]):
 
     async def __anext__(self) -> RunEvent:
         """Give the next event; an error carries the state where the run stopped."""
-        if self._events is None:
-            raise UsageError("enter the run first: async with agent.stream(…) as run: async for event in run: …")
-        if self._left:
-            raise UsageError(_LEFT)
+        if self._events is None or self._left:
+            raise UsageError(_LEFT if self._left else _NOT_ENTERED)
         try:
             return await self._events.__anext__()
         except AgentrtError as error:
             error.state = self.state
-            self._observe(RunFinished(self.where(MAIN), None, error=str(error)))
+            if self.plan.observers:
+                self._observe(RunFinished(self.where(MAIN), None, error=str(error)))
             raise
 
     @property
@@ -178,33 +185,27 @@ class Run(Generic[Out]):
         """Give the plan of the agent at work in a thread."""
         return self.plan.agents[self.state.threads[thread].agent]
 
-    def where(self, thread: str) -> Where:
+    def where(self, name: str) -> Where:
         """Say where what happens in a thread now belongs."""
-        found = self.state.threads[thread]
-        return Where(self.state.run_id, found.agent, thread, found.turn, found.call_id)
+        thread = self.state.threads[name]
+        return Where(self.state.run_id, thread.agent, name, thread.turn, thread.call_id)
 
     def worked(self) -> float:
         """Count the seconds that the run has worked: without those in which only a person could go on."""
-        now = anyio.current_time() if self._paused_at is None else self._paused_at
-        return now - self._started
-
-    def _client_of(self, agent: AgentPlan) -> Client:
-        if agent.name not in self._clients:
-            self._clients[agent.name] = agent.acquire()
-        return self._clients[agent.name]
+        return (anyio.current_time() if self._paused_at is None else self._paused_at) - self._started
 
     # --- the loop
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
         self._perform(await self._first())
-        while not self._is_over():
+        while self.state.status is None or (self.state.status == "pending" and self.deciding):
             happened: RunEvent | Event | Exception | None
             try:
-                if self._asking is not None:
+                if self._asking is not None and self._stop is None:
                     async with aclosing(self._asking.told()) as told:
                         async for part in told:
-                            self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+                            self.tell(part)
                             for event in self._meanwhile():
                                 yield event
                     self._asking = None
@@ -212,34 +213,25 @@ class Run(Generic[Out]):
             except StoppedByCaller:
                 happened = self._stopped()
             if isinstance(happened, _LOOP_EVENTS):
-                await self._go_on(happened)
+                effects = self.take(happened)
+                if self.plan.keeper is not None and (effects or not self._inbox):
+                    await self.plan.keeper.save(self.state)
+                self._perform(effects)
             elif happened is not None:
                 yield cast("RunEvent", happened)
+        self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
         for happened in self._inbox:
-            if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
-                yield cast("RunEvent", happened)
-        finished = RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by)
-        self._observe(finished)
-        yield finished
+            if isinstance(happened, RunEvent):
+                yield happened
         if self.state.status in ("incomplete", "limit"):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
 
             check_end(self.state)
 
-    async def _go_on(self, event: Event) -> None:
-        effects = self.take(event)
-        if isinstance(event, ModelReplied):
-            self.calls.end_early(event.thread)
-        if self.plan.keeper is not None and (effects or not self._inbox):
-            await self.plan.keeper.save(self.state)
-        self._perform(effects)
-
     async def _first(self) -> list[Effect]:
-        if self.state.status not in (None, "pending"):
-            return []  # a run that is known, and over
         if self.state.limits.seconds is not None:
             self.group.start_soon(self._watch, self.state.limits.seconds)
-        if not self.plan.resumes and self.state.threads[MAIN].phase == "new":
+        if self.state.threads[MAIN].phase == "new":
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
 
@@ -249,23 +241,22 @@ class Run(Generic[Out]):
         """Take the run one event further, and tell what that means."""
         before = self.state
         self.state, effects = loop.step(before, event)
-        if self._paused_at is not None:
-            self._started += anyio.current_time() - self._paused_at
-            self._paused_at = None
-        if self.state.status == "pending":
-            self._paused_at = anyio.current_time()
-        if self.state.stopped_by is not before.stopped_by:
-            self.tell(LimitReached(self.where(event.thread), str(self.state.stopped_by)))
-        if len(self.plan.agents) > 1 or self.state.notes is not before.notes:
-            from agentrt.drivers.leaving import changes  # noqa: PLC0415 - one agent alone has none
+        if self.calls.early and isinstance(event, ModelReplied):
+            self.calls.end_early(event.thread)
+        if self._paused_at is not None or self.state.status == "pending":
+            self._pause()
+        if len(self.plan.agents) > 1 or self.state.stopped_by is not before.stopped_by or self.state.notes:
+            from agentrt.drivers.leaving import changes  # noqa: PLC0415 - most steps have none
 
-            for told in changes(self, before):
+            for told in changes(self, before, event.thread):
                 self.tell(told)
         return effects
 
-    def _is_over(self) -> bool:
-        status = self.state.status
-        return status is not None and (status != "pending" or not self.deciding)
+    def _pause(self) -> None:
+        """Stop the run's clock while only a person can go on, and let it go on afterwards."""
+        now = anyio.current_time()
+        self._started += 0 if self._paused_at is None else now - self._paused_at
+        self._paused_at = now if self.state.status == "pending" else None
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
@@ -273,14 +264,15 @@ class Run(Generic[Out]):
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
             elif isinstance(effect, CallModel):
-                client = self._client_of(self.agent_of(effect.thread))
-                asking = Asking(self, effect, client, interruptible=effect.thread == MAIN)
+                agent = self.agent_of(effect.thread)
+                if agent.name not in self._clients:
+                    self._clients[agent.name] = agent.acquire()
+                client, where = self._clients[agent.name], self.where(effect.thread)
+                asking = Asking(self, effect, agent, client, where, effect.thread == MAIN)
                 if effect.thread != MAIN:
                     self.group.start_soon(self._ask_aside, asking)
                 else:
                     self._asking = asking
-                    if self._stop is not None:
-                        asking.interrupt()
             elif isinstance(effect, Ask):
                 from agentrt.drivers.deciding import ask  # noqa: PLC0415 - few runs ask
 
@@ -291,9 +283,9 @@ class Run(Generic[Out]):
         try:
             async with aclosing(asking.told()) as told:
                 async for part in told:
-                    self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+                    self.tell(part)
         except Exception as error:  # noqa: BLE001 - it is raised again, in the run
-            self.deliver(error)
+            self.tell(error)
 
     async def _delivered(self) -> RunEvent | Event | None:
         while not self._inbox:
@@ -311,7 +303,7 @@ class Run(Generic[Out]):
 
     def _meanwhile(self) -> Iterator[RunEvent]:
         """Give what has happened while the model is asked; what eager calls gave goes into the state at once."""
-        while self._inbox and not isinstance(self._inbox[0], ModelReplied):
+        while self._inbox and type(self._inbox[0]) is not ModelReplied:
             happened = self._inbox.popleft()
             if isinstance(happened, ToolReturned):
                 self.take(happened)
@@ -334,16 +326,12 @@ class Run(Generic[Out]):
             if not (isinstance(part, ToolReturned) and (part.thread, part.position) == call)
         )
 
-    def deliver(self, part: RunEvent | Event | Exception | None) -> None:
-        """Hand something to the loop."""
-        self._inbox.append(part)
+    def tell(self, happened: RunEvent | Event | Exception | None) -> None:
+        """Hand something to the loop, or to observers now and to whoever reads the run's events in its turn."""
+        if self.plan.observers and isinstance(happened, RunEvent):
+            self._observe(happened)
+        self._inbox.append(happened)
         self._arrived.set()
-
-    def tell(self, event: RunEvent) -> None:
-        """Tell observers of an event now, and whoever reads the run's events in its turn."""
-        if self.plan.observers:
-            self._observe(event)
-        self.deliver(event)
 
     def _observe(self, event: RunEvent) -> None:
         for observer in self.plan.observers:

@@ -9,7 +9,8 @@ from pydantic_core import to_jsonable_python
 
 from agentrt.core.pending import Kind, Pending, pending_id
 from agentrt.core.protocol import RunTool
-from agentrt.core.state import Verdict, evolve
+from agentrt.core.repair import since_compaction, trimmed
+from agentrt.core.state import Thread, Verdict, evolve
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import ToolError
 from agentrt.registry.context import Context
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from agentrt.registry.outputs import OutputForm
     from agentrt.registry.tool import Tool
 
-__all__ = ["asked_for", "prepared_anew", "problem_of", "triage"]
+__all__ = ["asked_for", "prepared_anew", "problem_of", "shaped", "triage"]
 
 _SHOWN = 2000
 
@@ -168,6 +169,30 @@ def asked_for(form: OutputForm[Any], fixed: Mapping[str, Any], *, by_call: bool)
     return {**fixed, "text": {**(fixed.get("text") or {}), "format": form.format}}, None
 
 
+def shaped(
+    plan: AgentPlan, thread: Thread, fixed: Mapping[str, Any], *, by_call: bool
+) -> tuple[Thread, Mapping[str, Any], str | None]:
+    """Shape a request: what of a long history it carries, and what it says of the answer's form.
+
+    Args:
+        plan: The agent's plan.
+        thread: The thread.
+        fixed: The request's parameters so far.
+        by_call: As for `asked_for`.
+
+    Returns:
+        The thread and the parameters for the request, and the name of the call that gives the answer.
+    """
+    final: str | None = None
+    if thread.known == 0:
+        items = since_compaction(thread.items) if thread.compacted else thread.items
+        items = items if plan.max_history is None else trimmed(items, plan.max_history)
+        thread = evolve(thread, items=items)
+    if plan.output is not None:
+        fixed, final = asked_for(plan.output, fixed, by_call=by_call)
+    return thread, fixed, final
+
+
 async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any]) -> str | None:
     """Read an answer in the agent's form; gives what is wrong with it, for the model to read.
 
@@ -179,7 +204,8 @@ async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any
     """
     form = cast("OutputForm[Any]", run.agent_of(thread).output)
     try:
-        run.values[thread, text] = await form.read(text, context)
+        value = await form.read(text, context)
     except ToolError as error:
         return as_text(error)
+    run.values = {**run.values, (thread, text): value}
     return None

@@ -104,6 +104,8 @@ class Tool(Generic[P, R]):
         self.name = wire_name(self.given_name)
         """The name that the model sees: 1 to 64 letters, digits, ``_`` and ``-``."""
         self.namespace = options.get("namespace")
+        self.key = f"{self.namespace}.{self.name}" if self.namespace else self.name
+        """What a run knows it by: its name, after its namespace where it has one."""
         self.timeout = options.get("timeout")
         self.retries = options.get("retries", 0)
         self.effect: Effect = options.get("effect", "unsafe")
@@ -120,11 +122,6 @@ class Tool(Generic[P, R]):
         for name, value in self.options.items():
             if not _CHECKS[name][0](value):
                 raise UsageError(f"{name} must be {_CHECKS[name][1]}, but is {value!r:.100}")
-
-    @property
-    def key(self) -> str:
-        """What a run knows it by: its name, after its namespace where it has one."""
-        return f"{self.namespace}.{self.name}" if self.namespace else self.name
 
     @functools.cached_property
     def docs(self) -> Docs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from agentrt.errors import WireError
 from agentrt.wire.items import Item, Message, item_view
-from agentrt.wire.json import as_dict, as_list, as_str, parse, parse_object, str_or_none
+from agentrt.wire.json import as_dict, as_dicts, as_list, as_str, parse, parse_object, str_or_none
 
 __all__ = ["RateLimits", "Response", "Usage"]
 
@@ -44,20 +45,15 @@ class Usage(NamedTuple):
 
     def plus(self, other: Usage) -> Usage:
         """Add up two usages, field by field."""
-        return Usage(*(a + b for a, b in zip(self, other, strict=True)))
+        return Usage(*map(operator.add, self, other))
 
     @classmethod
     def read(cls, raw: object) -> Usage:
         """Read a ``usage`` object as the wire has it; None and missing details count as zero."""
         usage = as_dict(raw)
-        details = as_dict(usage.get("input_tokens_details"))
-        return cls(
-            _count(usage.get("input_tokens")),
-            _count(usage.get("output_tokens")),
-            _count(details.get("cached_tokens")),
-            _count(as_dict(usage.get("output_tokens_details")).get("reasoning_tokens")),
-            _count(details.get("cache_write_tokens")),
-        )
+        read, made = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
+        told = [usage.get("input_tokens"), usage.get("output_tokens"), read.get("cached_tokens")]
+        return cls(*map(_count, [*told, made.get("reasoning_tokens"), read.get("cache_write_tokens")]))
 
 
 def _count(value: object) -> int:
@@ -186,6 +182,12 @@ class Response:
     def refusal(self) -> str | None:
         """The refusal's words, or None when the model did not refuse."""
         return "".join(item.refusal or "" for item in self.items if isinstance(item, Message)) or None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the model refused, instead of answering."""
+        kinds = (part.get("type") for item in self.items for part in as_dicts(item.raw.get("content")))
+        return "refusal" in kinds and self.refusal is not None and not self.text
 
     @property
     def usage(self) -> Usage:
