@@ -64,6 +64,7 @@ def step(state: RunState, event: Event) -> Step:
         where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
         raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
     state, effects = move.handler(state, thread, event)
+    state = evolve(state, steps=state.steps + 1)
     if any(map(_WAITS, state.threads.values())) and state.status is None and not isinstance(event, Withdrawn):
         return _or_pending(state, effects)
     return state, effects

@@ -227,6 +227,7 @@ class RunState:
         stopped_by: The limit that refused a call or cut the run; None where none did.
         notes: What was changed that the user should know: a broken history that was mended, reasoning left out.
         session: The id of the conversation that the run belongs to; None where it belongs to none.
+        steps: Events that led here: of two states of one run, the one with more is the later.
     """
 
     run_id: str
@@ -237,6 +238,7 @@ class RunState:
     stopped_by: str | None = None
     notes: tuple[str, ...] = ()
     session: str | None = None
+    steps: int = 0
 
     def put(self, name: str, thread: Thread) -> RunState:
         """Give the state with a thread in another form."""

@@ -49,7 +49,7 @@ Out = TypeVar("Out", default=str)
 _NOT_ENTERED = "enter the run first: async with agent.stream(…) as run: async for event in run: …"
 logger = logging.getLogger("agentrt.run")
 
-_LEAVE_SECONDS, _SAVE_SECONDS = 2.0, 10.0
+_LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
@@ -126,16 +126,10 @@ class Run(Generic[Out]):
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
                         await self.plan.agents[name].release()
-                if self.plan.keeper is not None or self.plan.trace is not None:
-                    await self._let_go()
-
-    async def _let_go(self) -> None:
-        """Save where the run stands, and end what was opened for it."""
-        if self.plan.trace is not None:
-            self.plan.trace.close()
-        if self.plan.keeper is not None:
-            with anyio.move_on_after(_SAVE_SECONDS, shield=True):
-                await self.plan.keeper.close(self.state)
+                if self.plan.trace is not None:
+                    self.plan.trace.close()
+                if self.plan.keeper is not None:
+                    await self.plan.keeper.close(self.state, error)
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -198,7 +192,7 @@ class Run(Generic[Out]):
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        self._perform(await self._first())
+        await self._go_on(await self._first())
         while self.state.status is None or (self.state.status == "pending" and self.deciding):
             happened: RunEvent | Event | Exception | None
             try:
@@ -213,10 +207,7 @@ class Run(Generic[Out]):
             except StoppedByCaller:
                 happened = self._stopped()
             if isinstance(happened, _LOOP_EVENTS):
-                effects = self.take(happened)
-                if self.plan.keeper is not None and (effects or not self._inbox):
-                    await self.plan.keeper.save(self.state)
-                self._perform(effects)
+                await self._go_on(self.take(happened))
             elif happened is not None:
                 yield cast("RunEvent", happened)
         self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
@@ -227,6 +218,13 @@ class Run(Generic[Out]):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
 
             check_end(self.state)
+
+    async def _go_on(self, effects: list[Effect]) -> None:
+        """Do what is to be done. It is written before it begins, so that nothing is begun twice."""
+        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
+            self.calls.announce(effects)
+            await self.plan.keeper.save(self.state)
+        self._perform(effects)
 
     async def _first(self) -> list[Effect]:
         if self.state.limits.seconds is not None:
