@@ -280,7 +280,8 @@ class Agent(Generic[Out]):
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
         thread, notes = self._thread(input, options.get("after"))
-        limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
+        limits, run_id = options.get("limits") or self.limits, options.get("run_id")
+        run_id = uuid.uuid4().hex if run_id is None else run_id
         state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
         otel: Any = sys.modules.get("opentelemetry.trace")
         if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:

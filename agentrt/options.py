@@ -64,7 +64,7 @@ def planned(
     for name in options:
         if name not in RunOptions.__annotations__:
             raise no_such("a run has no option", name, RunOptions.__annotations__, {"context": "deps"})
-    session = options.get("session") or session
+    session = session if options.get("session") is None else options.get("session")
     check_types(limits=(options.get("limits"), Limits), session=(session, str), run_id=(options.get("run_id"), str))
     if session is not None and options.get("after") is not None:
         raise UsageError("session= and after= are two different histories; leave one of them out")
