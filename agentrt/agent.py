@@ -27,6 +27,7 @@ from agentrt.assembly import (
     prices_from,
     sort_tools,
     take_anchor,
+    whole_conversation,
 )
 from agentrt.client import Client, PreparedRequest
 from agentrt.core.limits import Limits
@@ -145,8 +146,7 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
-        if max_history is not None:
-            check_number("max_history", max_history, 1)
+        check_number("max_history", 1 if max_history is None else max_history, 1)
         self.max_history = max_history
         self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries
@@ -258,13 +258,15 @@ class Agent(Generic[Out]):
 
         Returns:
             Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
+
+        Raises:
+            UsageError: The conversation began at the server, so that it isn't here as a whole.
         """
-        client = self._acquire()
+        items, client = whole_conversation(after), self._acquire()
         try:
-            response = await client.compact(model=self.model, input=list(earlier_thread(after).items))
+            return (await client.compact(model=self.model, input=items)).items
         finally:
             await self._release()
-        return response.items
 
     def prepare(self, input: Input, *, after: Result[Any] | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
@@ -358,8 +360,8 @@ class Agent(Generic[Out]):
         goes_on = earlier.history == self.history and earlier.anchor is not None
         if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
             check_nothing_is_lost(earlier, self._anchor)
-        mended, notes = (earlier.items, ()) if earlier.outside else repaired(earlier.items, known=earlier.known)
-        items = (*mended, *begun.items)
+        whole = (*earlier.items, *begun.items)
+        items, notes = (whole, ()) if earlier.outside else repaired(whole, known=earlier.known)
         provider = earlier.provider or begun.provider
         begun = evolve(begun, items=items, given=len(items), provider=provider, compacted=earlier.compacted)
         if goes_on and self.history != "replay":

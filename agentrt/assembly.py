@@ -10,12 +10,14 @@ from agentrt.client import Client, PreparedRequest
 from agentrt.core.history import next_request
 from agentrt.core.interrupts import ended
 from agentrt.core.limits import Limits
+from agentrt.core.repair import since_compaction
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, Meter, RunState, Thread, evolve
 from agentrt.delegates import AgentTool, Handoff
 from agentrt.drivers.plan import AgentPlan, Delegate
 from agentrt.errors import UsageError
 from agentrt.registry import Context, Registry, Tool
+from agentrt.wire.items import Item
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import input_items
 from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no_such
@@ -40,6 +42,7 @@ __all__ = [
     "prices_from",
     "sort_tools",
     "take_anchor",
+    "whole_conversation",
 ]
 
 ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
@@ -166,6 +169,17 @@ def check_nothing_is_lost(earlier: Thread, anchor: str | None) -> None:
             f"the run before began from {earlier.outside!r}, which only the server has; go on with an agent of "
             f"history={earlier.history!r}, or pass the whole conversation as after="
         )
+
+
+def whole_conversation(after: object) -> list[Item]:
+    """Give the items that a conversation consists of now: of one that was compacted those from there on.
+
+    Raises:
+        UsageError: It began at the server, so that it isn't here as a whole.
+    """
+    thread = earlier_thread(after)
+    check_nothing_is_lost(thread, None)
+    return list(since_compaction(thread.items) if thread.compacted else thread.items)
 
 
 def family(root: Agent[Any]) -> dict[str, AgentPlan]:
