@@ -15,33 +15,24 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 
 from agentrt.assembly import (
     ToolLike,
-    check_nothing_is_lost,
     check_number,
     check_priced,
     check_settings,
     check_types,
-    earlier_thread,
-    family,
-    first_request,
     output_form,
     prices_from,
     sort_tools,
     take_anchor,
-    whole_conversation,
 )
 from agentrt.client import Client, PreparedRequest
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Decision
-from agentrt.core.repair import repaired
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
-from agentrt.drivers.local import Run
-from agentrt.drivers.plan import AgentPlan, Delegate, Plan
 from agentrt.errors import UsageError
-from agentrt.events import RunEvent
 from agentrt.hooks import Hooks
-from agentrt.options import RunOptions, planned
+from agentrt.options import RunOptions
 from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
@@ -49,6 +40,9 @@ from agentrt.wire.parts import Input, input_items
 from agentrt.wire.requests import LOGPROBS, RequestSettings
 
 if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+    from agentrt.drivers.plan import AgentPlan, Delegate, Plan
+    from agentrt.events import RunEvent
     from agentrt.prices import Prices
     from agentrt.store import Store
 
@@ -254,14 +248,13 @@ class Agent(Generic[Out]):
         """Let the provider shorten a conversation: ``POST /responses/compact``.
 
         Args:
-            after: A result, or the items of a conversation.
+            after: A result, or the items of a conversation; it must have begun here, not at the server.
 
         Returns:
             Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
-
-        Raises:
-            UsageError: The conversation began at the server, so that it isn't here as a whole.
         """
+        from agentrt.planning import whole_conversation  # noqa: PLC0415 - see `_plan`
+
         items, client = whole_conversation(after), self._acquire()
         try:
             return (await client.compact(model=self.model, input=items)).items
@@ -275,6 +268,8 @@ class Agent(Generic[Out]):
             input: As for `run`.
             after: As for `run`.
         """
+        from agentrt.planning import first_request  # noqa: PLC0415 - see `_plan`
+
         client = self._client or Client()
         return first_request(self.plan({}), self._thread(input, after)[0], client)
 
@@ -282,16 +277,18 @@ class Agent(Generic[Out]):
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
         thread, notes = self._thread(input, options.get("after"))
-        limits, run_id = options.get("limits") or self.limits, options.get("run_id")
-        run_id = uuid.uuid4().hex if run_id is None else run_id
+        limits, run_id = options.get("limits") or self.limits, uuid.uuid4().hex
         state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
         otel: Any = sys.modules.get("opentelemetry.trace")
         if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:
-            state = evolve(state, session=options.get("session"))
+            from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+
+            given = options.get("run_id")
+            state = evolve(state, session=options.get("session"), run_id=run_id if given is None else given)
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
             check_priced(limits, self.model, self.prices)
-        return Run[Out](plan, state, streaming=streaming)
+        return self._run_class(plan, state, streaming=streaming)
 
     def _taken_up(
         self, state: RunState | str | bytes, decisions: Decisions | None, options: RunOptions, *, streaming: bool
@@ -299,11 +296,13 @@ class Agent(Generic[Out]):
         for name in _RESUMED:
             if options.get(name) is not None:
                 raise UsageError(f"resume() takes no {name}=, which the state has already")
+        from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+
         state = state if isinstance(state, RunState) else RunState.from_json(state)
         if options.get("limits") is not None:
             state = evolve(state, limits=options.get("limits"))
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
-        return Run[Out](evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
+        return self._run_class(evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
 
     def _begun(self, state: RunState, input: Input, last: RunState) -> RunState:
         thread, notes = self._thread(input, last)
@@ -315,6 +314,12 @@ class Agent(Generic[Out]):
 
     @functools.cached_property
     def _plan(self) -> Plan:
+        # What runs is imported with the first run: it would take a tenth of what importing agentrt takes.
+        from agentrt.drivers.local import Run  # noqa: PLC0415
+        from agentrt.drivers.plan import Plan  # noqa: PLC0415
+        from agentrt.planning import family  # noqa: PLC0415
+
+        self._run_class: type[Run[Any]] = Run
         return Plan(family(self), observers=self._observers)
 
     def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
@@ -323,6 +328,8 @@ class Agent(Generic[Out]):
         Args:
             delegates: Its tools that stand for other agents, by key.
         """
+        from agentrt.drivers.plan import AgentPlan  # noqa: PLC0415 - see `_plan`
+
         return AgentPlan(
             self.name,
             self._acquire,
@@ -356,17 +363,9 @@ class Agent(Generic[Out]):
         begun = self.thread(input)
         if after is None:
             return begun, ()
-        earlier = earlier_thread(after)
-        goes_on = earlier.history == self.history and earlier.anchor is not None
-        if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
-            check_nothing_is_lost(earlier, self._anchor)
-        whole = (*earlier.items, *begun.items)
-        items, notes = (whole, ()) if earlier.outside else repaired(whole, known=earlier.known)
-        provider = earlier.provider or begun.provider
-        begun = evolve(begun, items=items, given=len(items), provider=provider, compacted=earlier.compacted)
-        if goes_on and self.history != "replay":
-            begun = evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
-        return begun, notes
+        from agentrt.planning import continued  # noqa: PLC0415 - see `_plan`
+
+        return continued(begun, after)
 
     # --- the client
 

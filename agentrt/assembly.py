@@ -1,48 +1,31 @@
-"""What an `Agent` is made of: its arguments checked and sorted, and the plan of a run with all agents in it."""
+"""What an `Agent` is made of: its arguments, checked and sorted."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agentrt.client import Client, PreparedRequest
-from agentrt.core.history import next_request
-from agentrt.core.interrupts import ended
 from agentrt.core.limits import Limits
-from agentrt.core.repair import since_compaction
-from agentrt.core.result import Result
-from agentrt.core.state import MAIN, Meter, RunState, Thread, evolve
-from agentrt.delegates import AgentTool, Handoff
-from agentrt.drivers.plan import AgentPlan, Delegate
 from agentrt.errors import UsageError
-from agentrt.registry import Context, Registry, Tool
-from agentrt.wire.items import Item
+from agentrt.registry import Registry, Tool
 from agentrt.wire.json import is_dict
-from agentrt.wire.parts import input_items
 from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no_such
 
 if TYPE_CHECKING:
-    from agentrt.agent import Agent
     from agentrt.builtin import BuiltinTool
     from agentrt.prices import Prices
     from agentrt.registry.outputs import OutputForm
 
 __all__ = [
     "ToolLike",
-    "check_nothing_is_lost",
     "check_number",
     "check_priced",
     "check_settings",
     "check_types",
-    "earlier_thread",
-    "family",
-    "first_request",
     "output_form",
     "prices_from",
     "sort_tools",
     "take_anchor",
-    "whole_conversation",
 ]
 
 ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
@@ -130,119 +113,6 @@ def take_anchor(history: str, fixed: dict[str, Any]) -> str | None:
     if given is not None and not (isinstance(anchor, str) and anchor):
         raise UsageError("conversation= and previous_response_id= take an id, such as 'conv_…' or 'resp_…'")
     return anchor
-
-
-def earlier_thread(after: object) -> Thread:
-    """Give the thread that a conversation goes on from.
-
-    Args:
-        after: A result, a state, or the items of a conversation.
-    """
-    if isinstance(after, Result):
-        after = after.state
-    if isinstance(after, RunState):
-        return ended(after).threads[MAIN]
-    if isinstance(after, str | bytes) or is_dict(after) or not isinstance(after, Iterable):
-        raise UsageError(
-            f"after= takes an earlier Result, or the items of a conversation, not {type(after).__name__}; to go on "
-            "from a response's id, make the agent with history='response' and previous_response_id=…"
-        )
-    items: list[Any] = [*after]
-    return Thread(items=tuple(items and input_items(items)))
-
-
-def check_nothing_is_lost(earlier: Thread, anchor: str | None) -> None:
-    """Refuse to go on from two histories at once, or from one of which only the server has the beginning."""
-    if earlier.outside is not None and earlier.anchor is None:
-        raise UsageError(
-            f"the run before was cancelled while the model was asked, so {earlier.outside!r} may hold its input, "
-            "or not: look with client.conversations.items(…), and go on without after=, with what is missing as "
-            "input"
-        )
-    if anchor is not None:
-        raise UsageError(
-            f"after= and {anchor!r} are two different histories; leave after= out to go on from the latter, "
-            "or make an agent without it to go on from after="
-        )
-    if earlier.outside is not None:
-        raise UsageError(
-            f"the run before began from {earlier.outside!r}, which only the server has; go on with an agent of "
-            f"history={earlier.history!r}, or pass the whole conversation as after="
-        )
-
-
-def whole_conversation(after: object) -> list[Item]:
-    """Give the items that a conversation consists of now: of one that was compacted those from there on.
-
-    Raises:
-        UsageError: It began at the server, so that it isn't here as a whole.
-    """
-    thread = earlier_thread(after)
-    check_nothing_is_lost(thread, None)
-    return list(since_compaction(thread.items) if thread.compacted else thread.items)
-
-
-def family(root: Agent[Any]) -> dict[str, AgentPlan]:
-    """Plan an agent with all that it may ask or hand over to, by name.
-
-    Raises:
-        UsageError: Two of them have one name, so that a state could not tell them apart.
-    """
-    found: dict[str, Agent[Any]] = {}
-    waiting = [root]
-    while waiting:
-        agent = waiting.pop()
-        known = found.setdefault(agent.name, agent)
-        if known is not agent:
-            raise UsageError(f"two agents are named {agent.name!r}; give each its own name=")
-        others = [tool.agent for tool in _delegates(agent).values()]
-        waiting += [other for other in others if found.get(other.name) is not other]
-    return {name: _plan(agent) for name, agent in found.items()}
-
-
-def _delegates(agent: Agent[Any]) -> dict[str, AgentTool | Handoff]:
-    return {tool.key: tool for tool in agent.registry if isinstance(tool, AgentTool | Handoff)}
-
-
-def _plan(agent: Agent[Any]) -> AgentPlan:
-    delegates = {
-        key: Delegate(tool.agent.name, isinstance(tool, Handoff), _beginner(tool.agent))
-        for key, tool in _delegates(agent).items()
-    }
-    return agent.plan(delegates)
-
-
-def _beginner(agent: Agent[Any]) -> Callable[[str], Thread]:
-    return lambda task: evolve(agent.thread(task), limits=agent.limits)
-
-
-def first_request(plan: AgentPlan, thread: Thread, client: Client) -> PreparedRequest:
-    """Give the first request of a run, as it would be sent."""
-    fixed, final, refused, context = (
-        plan.fixed,
-        None,
-        client.refused(plan.fixed["model"]),
-        Context[Any](agent=plan.name),
-    )
-    if plan.offer is not None:
-        fixed = {**fixed, "tools": plan.offer(context)}
-    if plan.instructions is not None:
-        fixed = {**fixed, "instructions": _instructions_now(plan.instructions(context))}
-    if plan.output is not None or plan.max_history is not None or thread.compacted:
-        from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
-
-        thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
-    last, left = Meter().last_because(plan.limits) is not None, plan.limits.max_tool_calls
-    params = next_request(thread, last=last, max_tool_calls=left or None, fixed=fixed, refused=refused, final=final)
-    params.pop("stream_options", None)
-    return client.prepare(**params)
-
-
-def _instructions_now(made: object) -> str:
-    if inspect.iscoroutine(made):
-        made.close()
-        raise UsageError("instructions= is an async function, so they are known in a run only")
-    return str(made)
 
 
 def output_form(

@@ -92,7 +92,7 @@ class Meter(NamedTuple):
         return "max_turns" if self.turns + 1 + reserved >= limits.max_turns else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
     """What a driver found out about a call, as the core can't ask. It stays with the call until that is answered.
 
@@ -124,7 +124,7 @@ class Verdict:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Thread:
     """One conversation of the run.
 
@@ -214,7 +214,7 @@ NO_CALLS: Mapping[str, Any] = {
 """All that a thread knows of the calls of a reply, while there is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunState:
     """Where a run stands. ``to_json`` and ``from_json`` put it away and take it up again.
 
@@ -239,6 +239,10 @@ class RunState:
     notes: tuple[str, ...] = ()
     session: str | None = None
     steps: int = 0
+
+    def __repr__(self) -> str:
+        """Show which run it is and how it stands, not what was said."""
+        return f"RunState({self.run_id!r}, status={self.status!r}, threads={list(self.threads)})"
 
     def put(self, name: str, thread: Thread) -> RunState:
         """Give the state with a thread in another form."""

@@ -39,6 +39,7 @@ T = TypeVar("T")
 Told = RunEvent | ModelReplied
 logger = logging.getLogger("agentrt.run")
 
+_CANCEL_SECONDS = 2.0
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
@@ -85,6 +86,7 @@ class Asking:
     _interrupted: bool = False
     _waiting: anyio.CancelScope | None = None
     _reading: ResponseStream | None = None
+    _background_id: str | None = None
 
     def interrupt(self) -> None:
         """End the wait that is under way, and allow no other."""
@@ -121,6 +123,9 @@ class Asking:
                 async with aclosing(self._reply(params, deadline)) as parts:
                     async for part in parts:
                         yield part
+            except StoppedByCaller:
+                await self._cancel_background()
+                raise
             except _Refused as refusal:
                 if not self._mended(refusal.error, params):
                     raise refusal.error from refusal.error.__cause__
@@ -215,6 +220,7 @@ class Asking:
             params.pop("stream_options", None)  # they say how to stream, and this doesn't
             response = await self._posted(self._client.create(**params))
         if response.status in ("queued", "in_progress"):
+            self._background_id = response.id
             response = await self.wait(self._client.wait(response, timeout=deadline - anyio.current_time()))
         if self._run.streaming and len(response.text) > said:  # it was polled, or told only at the end
             yield TextDelta(self._where, response.text[said:])
@@ -230,6 +236,8 @@ class Asking:
         early = self._run.calls.starts_early(self._effect)
         where = self._where
         while (event := await self._next_event(stream, background=background)) is not None:
+            if background:
+                self._background_id = stream.partial.id
             if background and stream.begun > begun:
                 begun = stream.begun
                 self._run.calls.throw_away(self._effect)
@@ -244,6 +252,15 @@ class Asking:
                     self._run.calls.see(self._effect, event)
                 for part in hosted.told(event) if hosted is not None else ():
                     yield part
+
+    async def _cancel_background(self) -> None:
+        """Let the server end what it works on in the background, as nobody waits for it any more."""
+        if self._background_id is not None:
+            with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
+                try:
+                    await self._client.cancel(self._background_id)
+                except ServerError as error:
+                    logger.warning("the background response %s could not be cancelled: %s", self._background_id, error)
 
     async def _posted(self, request: Awaitable[T]) -> T:
         """Send a request; a status that refuses it is told apart from one that comes later, while its reply is read."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -192,8 +192,8 @@ class Run(Generic[Out]):
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        await self._go_on(await self._first())
-        while self.state.status is None or (self.state.status == "pending" and self.deciding):
+        await self._perform(await self._first())
+        while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
             happened: RunEvent | Event | Exception | None
             try:
                 if self._asking is not None and self._stop is None:
@@ -207,7 +207,7 @@ class Run(Generic[Out]):
             except StoppedByCaller:
                 happened = self._stopped()
             if isinstance(happened, _LOOP_EVENTS):
-                await self._go_on(self.take(happened))
+                await self._perform(self.take(happened))
             elif happened is not None:
                 yield cast("RunEvent", happened)
         self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
@@ -219,17 +219,10 @@ class Run(Generic[Out]):
 
             check_end(self.state)
 
-    async def _go_on(self, effects: list[Effect]) -> None:
-        """Do what is to be done. It is written before it begins, so that nothing is begun twice."""
-        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
-            self.calls.announce(effects)
-            await self.plan.keeper.save(self.state)
-        self._perform(effects)
-
     async def _first(self) -> list[Effect]:
         if self.state.limits.seconds is not None:
             self.group.start_soon(self._watch, self.state.limits.seconds)
-        if self.state.threads[MAIN].phase == "new":
+        if self.state.threads[MAIN].phase == "new" and not self.plan.resumes:
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
 
@@ -256,8 +249,14 @@ class Run(Generic[Out]):
         self._started += 0 if self._paused_at is None else now - self._paused_at
         self._paused_at = now if self.state.status == "pending" else None
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
+    async def _perform(self, effects: list[Effect]) -> None:
+        """Begin what is to be done; the main thread's turn is read by whoever asks for events.
+
+        Where the run is kept, it is written before: whoever takes it up after a crash knows what may have begun.
+        """
+        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
+            self.calls.announce(effects)
+            await self.plan.keeper.save(self.state)
         for effect in effects:
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
@@ -286,14 +285,12 @@ class Run(Generic[Out]):
             self.tell(error)
 
     async def _delivered(self) -> RunEvent | Event | None:
-        while not self._inbox:
+        while not self._inbox and self._stop is None:
             self._arrived = anyio.Event()
             with anyio.CancelScope() as self._waiting:
-                if self._stop is not None:
-                    self._waiting.cancel()
                 await self._arrived.wait()
-            if self._stop is not None:
-                raise StoppedByCaller
+        if self._stop is not None:  # nothing of what has come may begin anything any more
+            raise StoppedByCaller
         happened = self._inbox.popleft()
         if isinstance(happened, Exception):
             raise happened

@@ -73,7 +73,7 @@ class Answer(NamedTuple):
     artifact: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Caller:
     """For whom calls are answered.
 
