@@ -152,6 +152,16 @@ async def test_what_is_pending_is_answered_when_the_conversation_goes_on_without
     assert (ran, first.status) == ([], "pending"), "it may still be decided on its own"
 
 
+async def test_an_item_is_written_once_however_often_it_is_sent():
+    model, agent = agent_of(*[calls(call("add", a=n, b=n)) for n in range(5)], say("done"), say("again"))
+    result = await agent.run("Add.")
+    before = items_of(model)
+    for item in result.state.threads["main"].items:
+        item.raw["more"] = True  # a view is to be read only; whoever writes into it sees that its bytes are kept
+    await agent.run("More.", after=result)
+    assert items_of(model)[: len(before)] == before
+
+
 # --- another provider
 
 
