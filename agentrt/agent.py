@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 import anyio.lowlevel
-from typing_extensions import TypeVar, Unpack
+from typing_extensions import TypeForm, TypeVar, Unpack
 
 from agentrt.assembly import (
     ToolLike,
+    check_number,
     check_priced,
     check_settings,
     check_types,
@@ -50,7 +51,6 @@ __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 Out = TypeVar("Out", default=str)
 Decisions = Mapping[str, Decision | Mapping[str, Any]]
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
-_TEXT: Any = str
 _RESUMED = ("after", "session", "run_id")
 
 
@@ -99,7 +99,7 @@ class Agent(Generic[Out]):
         name: str = "agent",
         instructions: Instructions | None = None,
         tools: Iterable[ToolLike] = (),
-        output_type: type[Out] = _TEXT,
+        output_type: TypeForm[Out] = str,  # type: ignore[assignment] # what Out is by default
         output_validators: Sequence[Callable[..., Any]] = (),
         output_retries: int = 2,
         limits: Limits | None = None,
@@ -140,8 +140,9 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
+        check_number("max_history", 1 if max_history is None else max_history, 1)
         self.max_history = max_history
-        self._output = output_form(output_type, output_validators, self._fixed)
+        self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries
         self._client = client
         provider = None if client is None else client.base_url
@@ -247,19 +248,18 @@ class Agent(Generic[Out]):
         """Let the provider shorten a conversation: ``POST /responses/compact``.
 
         Args:
-            after: A result, or the items of a conversation.
+            after: A result, or the items of a conversation; it must have begun here, not at the server.
 
         Returns:
             Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
         """
-        from agentrt.planning import earlier_thread  # noqa: PLC0415 - see `_plan`
+        from agentrt.planning import whole_conversation  # noqa: PLC0415 - see `_plan`
 
-        client = self._acquire()
+        items, client = whole_conversation(after), self._acquire()
         try:
-            response = await client.compact(model=self.model, input=list(earlier_thread(after).items))
+            return (await client.compact(model=self.model, input=items)).items
         finally:
             await self._release()
-        return response.items
 
     def prepare(self, input: Input, *, after: Result[Any] | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
@@ -277,13 +277,14 @@ class Agent(Generic[Out]):
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
         thread, notes = self._thread(input, options.get("after"))
-        limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
+        limits, run_id = options.get("limits") or self.limits, uuid.uuid4().hex
         state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
         otel: Any = sys.modules.get("opentelemetry.trace")
         if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:
-            state = evolve(state, session=options.get("session"))
             from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
 
+            given = options.get("run_id")
+            state = evolve(state, session=options.get("session"), run_id=run_id if given is None else given)
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
             check_priced(limits, self.model, self.prices)

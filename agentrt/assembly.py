@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ToolLike",
+    "check_number",
     "check_priced",
     "check_settings",
     "check_types",
@@ -46,6 +47,12 @@ def check_types(**given: tuple[object, type]) -> None:
         if value is not None and not isinstance(value, kind):
             wanted = "a text" if kind is str else f"{kind.__name__}(…)"
             raise UsageError(f"{name}= takes {wanted}, not {value!r:.100}")
+
+
+def check_number(name: str, value: object, lowest: int) -> None:
+    """Refuse what is no whole number, or less than the lowest."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r:.100}")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -109,16 +116,23 @@ def take_anchor(history: str, fixed: dict[str, Any]) -> str | None:
 
 
 def output_form(
-    output_type: Any, validators: Sequence[Callable[..., Any]], fixed: Mapping[str, Any]
+    output_type: Any, validators: Sequence[Callable[..., Any]], retries: object, fixed: Mapping[str, Any]
 ) -> OutputForm[Any] | None:
     """Make the form of the answer; None where it is plain text that nobody looks at."""
+    check_number("output_retries", retries, 0)
     if output_type is str and not validators:
         return None
-    if "format" in (fixed.get("text") or {}):
-        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
-    from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
+    from agentrt.registry.outputs import FINAL_ANSWER, OutputForm  # noqa: PLC0415 - pydantic's schema machinery
 
-    return OutputForm[Any](output_type, validators=validators)
+    form = OutputForm[Any](output_type, validators=validators)
+    if not form.text and "format" in (fixed.get("text") or {}):
+        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
+    if not form.text and any(tool.get("name") == FINAL_ANSWER for tool in fixed.get("tools", ())):
+        raise UsageError(
+            f"the answer of an output_type comes as a call of {FINAL_ANSWER!r} where a provider lacks text.format, so "
+            "give your tool another name"
+        )
+    return form
 
 
 def prices_from(prices: Prices | None) -> Prices | None:

@@ -12,7 +12,7 @@ from agentrt.client import Client, PreparedRequest
 from agentrt.core.history import next_request
 from agentrt.core.interrupts import ended
 from agentrt.core.limits import Limits
-from agentrt.core.repair import repaired
+from agentrt.core.repair import repaired, since_compaction
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, Meter, RunState, Thread, evolve
 from agentrt.delegates import AgentTool, Handoff
@@ -20,6 +20,7 @@ from agentrt.drivers.plan import AgentPlan, Delegate, Plan
 from agentrt.errors import UsageError
 from agentrt.options import RunOptions
 from agentrt.registry import Context
+from agentrt.wire.items import Item
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import input_items
 from agentrt.wire.requests import no_such
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from agentrt.agent import Agent
     from agentrt.store import Store
 
-__all__ = ["continued", "earlier_thread", "family", "first_request", "planned"]
+__all__ = ["continued", "family", "first_request", "planned", "whole_conversation"]
 
 
 def family(root: Agent[Any]) -> dict[str, AgentPlan]:
@@ -113,6 +114,17 @@ def earlier_thread(after: object) -> Thread:
     return Thread(items=tuple(items and input_items(items)))
 
 
+def whole_conversation(after: object) -> list[Item]:
+    """Give the items that a conversation consists of now: of one that was compacted those from there on.
+
+    Raises:
+        UsageError: It began at the server, so that it isn't here as a whole.
+    """
+    thread = earlier_thread(after)
+    _check_nothing_is_lost(thread, None)
+    return list(since_compaction(thread.items) if thread.compacted else thread.items)
+
+
 def continued(begun: Thread, after: object) -> tuple[Thread, tuple[str, ...]]:
     """Put a thread on top of what came before, which is mended.
 
@@ -130,8 +142,8 @@ def continued(begun: Thread, after: object) -> tuple[Thread, tuple[str, ...]]:
     goes_on = earlier.history == begun.history and earlier.anchor is not None
     if earlier.items and not (goes_on and anchor in (None, earlier.outside)):
         _check_nothing_is_lost(earlier, anchor)
-    mended, notes = (earlier.items, ()) if earlier.outside else repaired(earlier.items, known=earlier.known)
-    items, provider = (*mended, *begun.items), earlier.provider or begun.provider
+    whole, provider = (*earlier.items, *begun.items), earlier.provider or begun.provider
+    items, notes = (whole, ()) if earlier.outside else repaired(whole, known=earlier.known)
     begun = evolve(begun, items=items, given=len(items), provider=provider, compacted=earlier.compacted)
     if goes_on and begun.history != "replay":
         begun = evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
@@ -183,7 +195,7 @@ def planned(
     for name in options:
         if name not in RunOptions.__annotations__:
             raise no_such("a run has no option", name, RunOptions.__annotations__, {"context": "deps"})
-    session = options.get("session") or session
+    session = session if options.get("session") is None else options.get("session")
     check_types(limits=(options.get("limits"), Limits), session=(session, str), run_id=(options.get("run_id"), str))
     if session is not None and options.get("after") is not None:
         raise UsageError("session= and after= are two different histories; leave one of them out")

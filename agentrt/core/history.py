@@ -202,5 +202,6 @@ def next_request(
         elif thread.turn > 1 and choice is not None and choice not in _FREE_CHOICES:
             # A forced choice was obeyed by the first turn; forced again it would loop for ever.
             narrowed = is_dict(choice) and choice.get("type") == "allowed_tools"
-            params["tool_choice"] = {**choice, "mode": "auto"} if narrowed else "auto"
+            free = "auto" if final is None else "required"
+            params["tool_choice"] = {**choice, "mode": "auto"} if narrowed else free
     return {name: value for name, value in added.items() if name not in params and name not in refused} | params

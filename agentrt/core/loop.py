@@ -63,10 +63,10 @@ def step(state: RunState, event: Event) -> Step:
     if thread is None or move is None:
         where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
         raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
-    state, effects = move.handler(state, thread, event)
-    if any(map(_WAITS, state.threads.values())) and state.status is None and not isinstance(event, Withdrawn):
-        return _or_pending(state, effects)
-    return state, effects
+    after, effects = move.handler(state, thread, event)
+    if any(map(_WAITS, after.threads.values())) and after.status is None and not isinstance(event, Withdrawn):
+        after, effects = _or_pending(after, effects)
+    return evolve(after, steps=state.steps + 1), effects
 
 
 def _or_pending(state: RunState, effects: list[Effect]) -> Step:

@@ -75,7 +75,7 @@ def sent_back(state: RunState, name: str, event: ModelReplied) -> Step:
 
     thread = state.threads[name]
     if event.response.refusal is not None:
-        return finish(state, name, "refused" if event.response.is_refusal else "completed")
+        return finish(state, name, "refused")
     if thread.last is not None or thread.tries >= event.output_retries:
         return finish(state.put(name, evolve(thread, problem=event.problem)), name, "incomplete")
     told = f"This answer can't be used: {event.problem}\nAnswer again, in the form that was asked for."

@@ -237,6 +237,7 @@ class RunState(_Data):
         stopped_by: The limit that refused a call or cut the run; None where none did.
         notes: What was changed that the user should know: a broken history that was mended, reasoning left out.
         session: The id of the conversation that the run belongs to; None where it belongs to none.
+        steps: Events that led here: of two states of one run, the one with more is the later.
     """
 
     run_id: str
@@ -247,6 +248,7 @@ class RunState(_Data):
     stopped_by: str | None = None
     notes: tuple[str, ...] = ()
     session: str | None = None
+    steps: int = 0
 
     def __repr__(self) -> str:
         """Show which run it is and how it stands, not what was said."""

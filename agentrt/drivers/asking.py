@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 
 from agentrt.client import Client, ResponseStream
-from agentrt.core.history import next_request, unanswerable
+from agentrt.core.history import final_text, next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
 from agentrt.core.state import Verdict
 from agentrt.drivers.hosted import HostedCalls
@@ -308,9 +308,10 @@ class Asking:
     async def _problem(self, response: Response) -> str | None:
         from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - only a structured answer needs it
 
-        if response.status != "completed" or response.is_refusal:
+        text = final_text(response.items)
+        if response.status != "completed" or (response.refusal is not None and not text):
             return None
-        return await self.wait(problem_of(self._run, self._effect.thread, response.answer, self._context()))
+        return await self.wait(problem_of(self._run, self._effect.thread, text, self._context()))
 
     def _cost(self, response: Response) -> float | None:
         from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from agentrt.core.protocol import CallModel, CallSeen, ModelFailed, RunTool, ToolReturned
+from agentrt.core.protocol import CallModel, CallSeen, Effect, ModelFailed, RunTool, ToolReturned
 from agentrt.core.state import MAIN, Verdict
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
 from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, prepare_call, run_prepared
@@ -139,6 +139,12 @@ class Calls:
             self._run.tell(event)
         else:
             call_soon(token, self._run.tell, event)
+
+    def announce(self, effects: Iterable[Effect]) -> None:
+        """Note calls that are about to start, so that they can be taken back if it comes to nothing."""
+        self._live.update(
+            ((effect.thread, effect.position), effect) for effect in effects if isinstance(effect, RunTool)
+        )
 
     def not_begun(self) -> list[RunTool]:
         """Give the calls that were handed out and have not begun."""

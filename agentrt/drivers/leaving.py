@@ -56,7 +56,8 @@ def changes(run: Run[Any], before: RunState, at: str) -> Iterator[RunEvent]:
     state = run.state
     if state.stopped_by is not None and state.stopped_by != before.stopped_by:
         yield LimitReached(run.where(at), state.stopped_by)
-    for note in state.notes[len(before.notes) :]:
+    told = 0 if before.threads[MAIN].phase == "new" else len(before.notes)  # a history is mended before the run begins
+    for note in state.notes[told:]:
         yield Noted(run.where(MAIN), note)
     for name, thread in state.threads.items():
         earlier = before.threads.get(name)

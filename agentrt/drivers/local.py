@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -49,7 +49,7 @@ Out = TypeVar("Out", default=str)
 _NOT_ENTERED = "enter the run first: async with agent.stream(…) as run: async for event in run: …"
 logger = logging.getLogger("agentrt.run")
 
-_LEAVE_SECONDS, _SAVE_SECONDS = 2.0, 10.0
+_LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
@@ -75,8 +75,8 @@ class Run(Generic[Out]):
     """Questions that somebody is being asked."""
     questions: Crew | None = field(default=None, init=False)
     """Asks them."""
-    values: Mapping[str, Any] = field(default_factory=dict[str, Any], init=False)
-    """Final outputs as they were read, by thread."""
+    values: Mapping[tuple[str, str], Any] = field(default_factory=dict[Any, Any], init=False)
+    """Final outputs as they were read, by thread and text."""
     _inbox: deque[RunEvent | Event | Exception | None] = field(default_factory=deque[Any], init=False)
     _clients: dict[str, Client] = field(default_factory=dict[str, Client], init=False)
     _events: AsyncGenerator[RunEvent, None] | None = field(default=None, init=False)
@@ -128,16 +128,10 @@ class Run(Generic[Out]):
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
                         await self.plan.agents[name].release()
-                if self.plan.keeper is not None or self.plan.trace is not None:
-                    await self._let_go()
-
-    async def _let_go(self) -> None:
-        """Save where the run stands, and end what was opened for it."""
-        if self.plan.trace is not None:
-            self.plan.trace.close()
-        if self.plan.keeper is not None:
-            with anyio.move_on_after(_SAVE_SECONDS, shield=True):
-                await self.plan.keeper.close(self.state)
+                if self.plan.trace is not None:
+                    self.plan.trace.close()
+                if self.plan.keeper is not None:
+                    await self.plan.keeper.close(self.state, error)
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -167,7 +161,7 @@ class Run(Generic[Out]):
         """Give the final output as validators left it; as it was written where the run is known from a store."""
         output = self.agent_of(MAIN).output
         assert output is not None
-        return cast("Out", self.values[MAIN] if MAIN in self.values else output.decode(text))
+        return cast("Out", self.values[MAIN, text] if (MAIN, text) in self.values else output.decode(text))
 
     def cancel(self) -> None:
         """End the run soon: its result then has the status ``cancelled``, with every call answered."""
@@ -200,7 +194,7 @@ class Run(Generic[Out]):
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        self._perform(await self._first())
+        await self._perform(await self._first())
         while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
             happened: RunEvent | Event | Exception | None
             try:
@@ -215,10 +209,7 @@ class Run(Generic[Out]):
             except StoppedByCaller:
                 happened = self._stopped()
             if isinstance(happened, _LOOP_EVENTS):
-                effects = self.take(happened)
-                if self.plan.keeper is not None and (effects or not self._inbox):
-                    await self.plan.keeper.save(self.state)
-                self._perform(effects)
+                await self._perform(self.take(happened))
             elif happened is not None:
                 yield cast("RunEvent", happened)
         self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
@@ -260,8 +251,14 @@ class Run(Generic[Out]):
         self._started += 0 if self._paused_at is None else now - self._paused_at
         self._paused_at = now if self.state.status == "pending" else None
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
+    async def _perform(self, effects: list[Effect]) -> None:
+        """Begin what is to be done; the main thread's turn is read by whoever asks for events.
+
+        Where the run is kept, it is written before: whoever takes it up after a crash knows what may have begun.
+        """
+        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
+            self.calls.announce(effects)
+            await self.plan.keeper.save(self.state)
         for effect in effects:
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
