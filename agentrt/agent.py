@@ -16,6 +16,7 @@ from typing_extensions import TypeVar, Unpack
 from agentrt.assembly import (
     CALLED_HERE,
     ToolLike,
+    check_costs,
     check_nothing_is_lost,
     check_types,
     earlier_thread,
@@ -44,7 +45,7 @@ from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.parts import Input, input_items
-from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, model_names, no_such
+from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, no_such
 
 if TYPE_CHECKING:
     from agentrt.prices import Prices
@@ -161,16 +162,11 @@ class Agent(Generic[Out]):
         self._observers = tuple(observers)
         self.prices = prices_from(prices)
         if self.limits.cost is not None:
-            self._check_priced()
+            check_costs([self.plan({})])
 
     def _offer(self, context: Context[Any]) -> list[Any]:
         """Give what goes into a request's ``tools``."""
         return [*self.registry.definitions(context), *self._hosted]
-
-    def _check_priced(self) -> None:
-        from agentrt.prices import check_priced  # noqa: PLC0415 - only a limit of cost needs it
-
-        check_priced([self.model] if isinstance(self.model, str) else model_names(self.model), self.prices)
 
     async def run(self, input: Input, **options: Unpack[RunOptions]) -> Result[Out]:
         """Run the agent until the model answers without a call, a limit ends it, or a decision is needed.
@@ -319,7 +315,7 @@ class Agent(Generic[Out]):
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
         if limits.cost is not None:
-            self._check_priced()
+            check_costs(plan.agents.values())
         return Run[Out](plan, state, streaming=streaming)
 
     def _taken_up(
@@ -337,6 +333,8 @@ class Agent(Generic[Out]):
         if options.get("limits") is not None:
             state = evolve(state, limits=options.get("limits"))
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
+        if state.limits.cost is not None:
+            check_costs(plan.agents.values())
         return Run[Out](evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
 
     def _begun(self, state: RunState, input: Input, last: RunState) -> RunState:
@@ -373,6 +371,7 @@ class Agent(Generic[Out]):
             hooks=self._hooks,
             delegates=delegates,
             prices=self.prices,
+            provider=self._provider,
             max_history=self.max_history,
             is_plain=not (self._hooks or delegates or self._output),
         )

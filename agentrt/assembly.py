@@ -15,6 +15,7 @@ from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import input_items
+from agentrt.wire.requests import model_names
 
 if TYPE_CHECKING:
     from agentrt.agent import Agent
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CALLED_HERE",
     "ToolLike",
+    "check_costs",
     "check_nothing_is_lost",
     "check_types",
     "earlier_thread",
@@ -194,6 +196,14 @@ def output_form(
     from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
 
     return OutputForm[Any](output_type, validators=validators)
+
+
+def check_costs(agents: Iterable[AgentPlan]) -> None:
+    """Refuse a limit on cost where the cost of an agent's models can't be known."""
+    from agentrt.prices import check_priced  # noqa: PLC0415 - only a limit of cost needs it
+
+    for agent in agents:
+        check_priced(model_names(agent.fixed["model"]), agent.prices, agent.provider)
 
 
 def prices_from(prices: Prices | None) -> Prices | None:

@@ -26,6 +26,7 @@ from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, T
 from agentrt.registry.context import Context
 from agentrt.wire.events import Event
 from agentrt.wire.items import CALLS
+from agentrt.wire.requests import model_names
 from agentrt.wire.responses import Response
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Asking:
         """Give what happens, and at last the reply."""
         effect, plan, run = self._effect, self._plan, self._run
         fixed = plan.fixed
-        yield TurnStarted(self._where, effect.last, str(fixed["model"]))
+        yield TurnStarted(self._where, effect.last, model_names(fixed["model"])[0])
         thread = run.state.threads[effect.thread]
         if thread.provider != self._client.base_url:
             run.take(Moved(effect.turn, self._client.base_url, effect.thread))
@@ -286,13 +287,13 @@ class Asking:
             if response.refusal is None:
                 problem = await self.wait(problem_of(run, effect.thread, response.answer, context))
         cost = None
-        if plan.prices is not None or run.state.limits.cost is not None:
+        if plan.prices is not None or plan.limits.cost is not None or run.state.limits.cost is not None:
             from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
 
             name = self._client.provider
             cost = cost_of(response.model, response.usage, plan.prices, name)
-            if cost is None:
-                cost = cost_of(str(plan.fixed["model"]), response.usage, plan.prices, name)
+            for model in model_names(plan.fixed["model"]) if cost is None else ():
+                cost = cost_of(model, response.usage, plan.prices, name) if cost is None else cost
         total = run.state.meter.usage.plus(response.usage)
         run.tell(UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status))
         return ModelReplied(

@@ -62,6 +62,7 @@ class AgentPlan:
         hooks: Its hooks.
         delegates: The tools that stand for other agents, by key.
         prices: What its models cost.
+        provider: The name of the provider; None where that is known in a run only.
         max_history: Items that a request carries at most, as far as whole groups allow; None for all.
         is_plain: Whether its calls are calls of tools and nothing else, with nobody to look at them first.
     """
@@ -81,6 +82,7 @@ class AgentPlan:
     hooks: tuple[Hooks, ...] = ()
     delegates: Mapping[str, Delegate] = field(default_factory=dict[str, Delegate])
     prices: Prices | None = None
+    provider: str | None = None
     max_history: int | None = None
     is_plain: bool = True
 
