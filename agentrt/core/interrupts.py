@@ -135,15 +135,33 @@ def _decision_item(call: Item, decision: Decision) -> Item:
     return failure(call, "this call was denied" + (f": {decision.reason}" if decision.reason else ""))
 
 
-def stopped(state: RunState, _: Thread, event: Stop) -> Step:
-    """End all threads here."""
+def stopped(state: RunState, thread: Thread, event: Stop) -> Step:
+    """End all threads here; or a sub-agent's with those below it."""
     how = "cancelled" if event.status == "cancelled" else f"stopped ({event.stopped_by or event.status})"
+    state = state.charged(event.thread, event.spent)
+    if thread.parent is not None:
+        return _stopped_below(state, event, how)
     threads = {name: _closed(thread, how) for name, thread in state.threads.items()}
     meter = evolve(state.meter, seconds=max(state.meter.seconds, event.seconds))
     notes = state.notes if event.note is None else (*state.notes, event.note)
     stopped_by = state.stopped_by or event.stopped_by
     state = evolve(state, threads=threads, status=event.status, stopped_by=stopped_by, meter=meter, notes=notes)
     return state, [Finish(event.status)]
+
+
+def _stopped_below(state: RunState, event: Stop, how: str) -> Step:
+    from agentrt.core.loop import settle  # noqa: PLC0415 - see above
+
+    name = event.thread
+    inside = {other for other in state.threads if other == name or other.startswith(f"{name}/")}
+    threads = {other: _closed(each, how) if other in inside else each for other, each in state.threads.items()}
+    thread = evolve(threads[name], stopped_by=event.stopped_by)
+    assert thread.parent is not None
+    parent = state.threads[thread.parent]
+    why = f" ({event.note or event.stopped_by})" if event.note or event.stopped_by else ""
+    output = failure(parent.calls[thread.position], f"{thread.agent} ended {event.status}{why}")
+    threads[thread.parent] = evolve(parent, outputs={**parent.outputs, thread.position: output})
+    return settle(evolve(state, threads={**threads, name: thread}, status=None), thread.parent, [])
 
 
 def ended(state: RunState) -> RunState:

@@ -11,12 +11,13 @@ import anyio
 
 from agentrt.client import Client, ResponseStream
 from agentrt.core.history import next_request, unanswerable
-from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
-from agentrt.core.state import Verdict, evolve
+from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved, Stop
+from agentrt.core.state import Meter, Verdict, evolve
 from agentrt.drivers.hosted import HostedCalls
 from agentrt.errors import (
     IncompleteStreamError,
     ResponseFailedError,
+    RunRefused,
     ServerError,
     StatusError,
     UnreachableError,
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "StoppedByCaller"]
 
 T = TypeVar("T")
-Told = RunEvent | ModelReplied
+Told = RunEvent | ModelReplied | Stop
 logger = logging.getLogger("agentrt.run")
 
+_NOTHING = Meter()
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
@@ -75,6 +77,8 @@ class Asking:
     def __init__(self, run: Run[Any], effect: CallModel, client: Client, *, interruptible: bool) -> None:
         self._run = run
         self._effect = effect
+        self.key = (effect.thread, -1)
+        """Where its scope is kept, beside those of the thread's calls."""
         self._client = client
         self._plan = run.agent_of(effect.thread)
         self._where = run.where(effect.thread)
@@ -102,7 +106,7 @@ class Asking:
         raise StoppedByCaller
 
     async def told(self) -> AsyncGenerator[Told, None]:
-        """Give what happens, and at last the reply."""
+        """Give what happens, and at last the reply, or that a hook refuses to go on."""
         effect, plan, run = self._effect, self._plan, self._run
         fixed = plan.fixed
         yield TurnStarted(self._where, effect.last, model_names(fixed["model"])[0])
@@ -127,6 +131,9 @@ class Asking:
                 async with aclosing(self._reply(params, deadline)) as parts:
                     async for part in parts:
                         yield part if not isinstance(part, Response) else await self._replied(part, context)
+            except RunRefused as refused:
+                yield self._refused(refused)
+                return
             except _Refused as refusal:
                 if not self._mended(refusal.error, params):
                     raise refusal.error from refusal.error.__cause__
@@ -268,37 +275,47 @@ class Asking:
         finally:
             self._reading = None
 
-    async def _replied(self, response: Response, context: Context[Any]) -> ModelReplied:
+    async def _replied(self, response: Response, context: Context[Any]) -> ModelReplied | Stop:
         """Find out what the core must know of a reply: its calls, what is wrong with its answer, what it costs."""
         run, plan, effect = self._run, self._plan, self._effect
         problem: str | None = None
-        for hook in plan.hooks:
-            changed = await self.wait(hook.after_model(context, response))
-            response = response if changed is None else changed
-        _check_reply(response)
         verdicts: dict[int, Verdict] = {}
-        for position, item in enumerate(response.items):
-            if item.type in CALLS:
-                found = run.calls.verdict(effect.thread, position, item)
-                verdicts[position] = found if isinstance(found, Verdict) else await self.wait(found)
+        cost = self._cost(response)
+        total = run.state.meter.usage.plus(response.usage)
+        run.tell(UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status))
+        spent = Meter(0, 0, response.usage, cost or 0.0)
+        try:
+            for hook in plan.hooks:
+                changed = await self.wait(hook.after_model(context, response))
+                response = response if changed is None else changed
+            _check_reply(response)
+            for position, item in enumerate(response.items):
+                if item.type in CALLS:
+                    found = run.calls.verdict(effect.thread, position, item)
+                    verdicts[position] = found if isinstance(found, Verdict) else await self.wait(found)
+        except RunRefused as refused:
+            return self._refused(refused, spent)
         if plan.output is not None and response.status == "completed" and not verdicts:
             from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - see above
 
             if response.refusal is None:
                 problem = await self.wait(problem_of(run, effect.thread, response.answer, context))
-        cost = None
-        if plan.prices is not None or plan.limits.cost is not None or run.state.limits.cost is not None:
-            from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
-
-            name = self._client.provider
-            cost = cost_of(response.model, response.usage, plan.prices, name)
-            for model in model_names(plan.fixed["model"]) if cost is None else ():
-                cost = cost_of(model, response.usage, plan.prices, name) if cost is None else cost
-        total = run.state.meter.usage.plus(response.usage)
-        run.tell(UsageReported(self._where, response.usage, total, cost, response.model, response.id, response.status))
         return ModelReplied(
             effect.turn, response, effect.thread, verdicts, problem, cost, run.worked(), plan.output_retries
         )
+
+    def _cost(self, response: Response) -> float | None:
+        plan = self._plan
+        if plan.prices is None and plan.limits.cost is None and self._run.state.limits.cost is None:
+            return None
+        from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
+
+        names = (response.model, *model_names(plan.fixed["model"]))
+        costs = (cost_of(name, response.usage, plan.prices, self._client.provider) for name in names)
+        return next((cost for cost in costs if cost is not None), None)
+
+    def _refused(self, refused: RunRefused, spent: Meter = _NOTHING) -> Stop:
+        return Stop("refused", None, self._run.worked(), str(refused), self._effect.thread, spent)
 
     def _mended(self, error: StatusError, params: Mapping[str, Any]) -> bool:
         """Note what was refused and can be left out or told in another way; false if it was something else."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -49,6 +50,7 @@ class Calls:
         self._live: dict[Key, RunTool] = {}
         self._begun: set[Key] = set()
         self._early: dict[Key, anyio.CancelScope | None] = {}
+        self._inside: dict[Key, anyio.CancelScope] = {}
         self.prepared: dict[Key, Prepared] = {}
         """Calls as they were read, until they run."""
 
@@ -101,7 +103,7 @@ class Calls:
 
             prepared = prepared_anew(self._run.agent_of(effect.thread), effect, caller)
         self._live[key] = effect
-        job = self._run_early if early else self._run_tool
+        job = self._run_early if early else self._run_tool if effect.thread == MAIN else self._run_inside
         self._crew.add(job, (effect, prepared, caller), prepared.lane, exclusive=prepared.exclusive)
 
     async def _run_tool(self, job: tuple[RunTool, Prepared, Caller]) -> None:
@@ -133,6 +135,27 @@ class Calls:
         from agentrt.drivers.attending import run_attended  # noqa: PLC0415 - with hooks, traces, edited arguments
 
         return await run_attended(self._run.plan, self._run.agent_of(effect.thread), effect, prepared, caller)
+
+    async def _run_inside(self, job: tuple[RunTool, Prepared, Caller]) -> None:
+        with self.scope_of((job[0].thread, job[0].position)):
+            await self._run_tool(job)
+
+    @contextmanager
+    def scope_of(self, key: Key) -> Generator[None]:
+        """Let `end_inside` end what a sub-agent does."""
+        with anyio.CancelScope() as self._inside[key]:
+            yield
+        self._inside.pop(key, None)
+
+    def end_inside(self, name: str) -> None:
+        """End all that a sub-agent and those below it do."""
+        for key in [*self._live, *self._inside]:
+            if key[0] == name or key[0].startswith(f"{name}/"):
+                self._live.pop(key, None)
+                self._begun.discard(key)
+                scope = self._inside.pop(key, None) or self._early.pop(key, None)
+                if scope is not None:
+                    scope.cancel()
 
     def _report(self, thread: str, call: Mapping[str, Any], fraction: float | None, message: str, piece: Any) -> None:
         output = "" if piece is None else output_text(encode_output(piece).value)

@@ -14,12 +14,12 @@ from agentrt.core.interrupts import check_decision
 from agentrt.core.pending import Approve, Decision, Pending, decision_from
 from agentrt.core.protocol import Ask, Decided, Effect, Finish, Resume, RunTool
 from agentrt.core.state import RunState, Verdict
+from agentrt.drivers.leaving import begun
 from agentrt.drivers.plan import Decide
 from agentrt.drivers.triage import prepared_anew
 from agentrt.errors import UsageError
-from agentrt.events import DecisionNeeded, ToolStarted
+from agentrt.events import DecisionNeeded
 from agentrt.registry.threads import run_in_thread
-from agentrt.wire.json import as_str
 
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
@@ -107,11 +107,9 @@ async def resume(run: Run[Any]) -> list[Effect]:
             )
         _check(run, state, pending, decision_from(decision))
         decided.append(Decided(pending.turn, pending.position, decision_from(decision), pending.thread))
-    for thread in run.state.threads.values():
+    for name, thread in run.state.threads.items():
         if thread.parent is not None and thread.phase != "done":
-            raw = run.state.threads[thread.parent].calls[thread.position].raw
-            told = (as_str(raw.get("call_id")), as_str(raw.get("name")), as_str(raw.get("arguments")))
-            run.tell(ToolStarted(run.where(thread.parent), *told))
+            run.tell(begun(run, name))
     effects = run.take(event)
     for each in decided:
         effects += run.take(each)

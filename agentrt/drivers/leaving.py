@@ -15,13 +15,14 @@ from agentrt.wire.json import as_str
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
 
-__all__ = ["at_rest", "changes", "check_end", "folded"]
+__all__ = ["at_rest", "begun", "changes", "check_end", "folded"]
 
 
 def folded(state: RunState, happened: Iterable[Any]) -> RunState:
     """Take outputs into the state that had come when the run was left."""
     for event in happened:
-        if isinstance(event, ToolReturned) and state.status in (None, "pending"):
+        is_late = isinstance(event, ToolReturned) and state.threads[event.thread].phase == "done"
+        if isinstance(event, ToolReturned) and state.status in (None, "pending") and not is_late:
             state, _ = step(state, event)
     return state
 
@@ -64,12 +65,28 @@ def changes(run: Run[Any], before: RunState) -> Iterator[RunEvent]:
         where, parent = run.where(thread.parent), state.threads[thread.parent]
         call_id, call = thread.call_id or "", _of_call(parent, thread.call_id, "function_call")
         if earlier is None:
-            run.started_at[name] = run.worked()
-            yield ToolStarted(where, call_id, as_str(call.get("name")), as_str(call.get("arguments")))
+            yield begun(run, name)
         if thread.phase == "done":
             text = as_str(_of_call(parent, thread.call_id, "function_call_output").get("output"))
             took = run.worked() - run.started_at.pop(name, run.worked())
             yield ToolFinished(where, call_id, as_str(call.get("name")), text, text.startswith("Error:"), took)
+
+
+def begun(run: Run[Any], name: str) -> ToolStarted:
+    """Tell that a sub-agent begins, or goes on after a resume; from now on its time is watched.
+
+    Args:
+        run: The run.
+        name: Its thread.
+    """
+    thread = run.state.threads[name]
+    assert thread.parent is not None
+    run.started_at[name] = run.worked()
+    if thread.limits is not None and thread.limits.seconds is not None:
+        run.group.start_soon(run.watch, run.worked() + thread.limits.seconds, name)
+    call = _of_call(run.state.threads[thread.parent], thread.call_id, "function_call")
+    told = (thread.call_id or "", as_str(call.get("name")), as_str(call.get("arguments")))
+    return ToolStarted(run.where(thread.parent), *told)
 
 
 def _of_call(thread: Thread, call_id: str | None, kind: str) -> Mapping[str, Any]:

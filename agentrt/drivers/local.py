@@ -46,6 +46,7 @@ logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
+_ENDS = (ModelReplied, Stop)
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
 
@@ -204,7 +205,7 @@ class Run(Generic[Out]):
                 if self._asking is not None:
                     async with aclosing(self._asking.told()) as told:
                         async for part in told:
-                            self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+                            self.deliver(part) if isinstance(part, _ENDS) else self.tell(part)
                             for event in self._meanwhile():
                                 yield event
                     self._asking = None
@@ -227,7 +228,11 @@ class Run(Generic[Out]):
             check_end(self.state)
 
     async def _go_on(self, event: Event) -> None:
+        if event.thread != MAIN and self.state.threads[event.thread].phase == "done":
+            return  # of a sub-agent that was stopped meanwhile
         effects = self.take(event)
+        if isinstance(event, Stop) and event.thread != MAIN:
+            self.calls.end_inside(event.thread)
         if isinstance(event, ModelReplied):
             self.calls.end_early(event.thread)
         if self.plan.keeper is not None and (effects or not self._inbox):
@@ -238,7 +243,7 @@ class Run(Generic[Out]):
         if self.state.status not in (None, "pending"):
             return []  # a run that is known, and over
         if self.state.limits.seconds is not None:
-            self.group.start_soon(self._watch, self.state.limits.seconds)
+            self.group.start_soon(self.watch, self.state.limits.seconds)
         if not self.plan.resumes and self.state.threads[MAIN].phase == "new":
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
@@ -289,9 +294,10 @@ class Run(Generic[Out]):
     async def _ask_aside(self, asking: Asking) -> None:
         """Read a sub-agent's turn. What is wrong with it is raised where events are asked for."""
         try:
-            async with aclosing(asking.told()) as told:
-                async for part in told:
-                    self.deliver(part) if isinstance(part, ModelReplied) else self.tell(part)
+            with self.calls.scope_of(asking.key):
+                async with aclosing(asking.told()) as told:
+                    async for part in told:
+                        self.deliver(part) if isinstance(part, _ENDS) else self.tell(part)
         except Exception as error:  # noqa: BLE001 - it is raised again, in the run
             self.deliver(error)
 
@@ -311,7 +317,7 @@ class Run(Generic[Out]):
 
     def _meanwhile(self) -> Iterator[RunEvent]:
         """Give what has happened while the model is asked; what eager calls gave goes into the state at once."""
-        while self._inbox and not isinstance(self._inbox[0], ModelReplied):
+        while self._inbox and not isinstance(self._inbox[0], _ENDS):
             happened = self._inbox.popleft()
             if isinstance(happened, ToolReturned):
                 self.take(happened)
@@ -352,8 +358,14 @@ class Run(Generic[Out]):
             except Exception:
                 logger.exception("an observer failed on %s", event.type)
 
-    async def _watch(self, seconds: float) -> None:
-        """Stop the run when its time is up; time in which it waits for a person doesn't pass."""
-        while (left := seconds - self.worked()) > 0:  # noqa: ASYNC110 - while a person is asked, no time passes
+    async def watch(self, until: float, thread: str = MAIN) -> None:
+        """Stop the run, or a sub-agent, when its time is up; time in which the run waits for a person doesn't pass.
+
+        Args:
+            until: When, in seconds of the run's work.
+            thread: Which of them.
+        """
+        while (left := until - self.worked()) > 0:  # noqa: ASYNC110 - while a person is asked, no time passes
             await anyio.sleep(max(left, 0.05))
-        self.stop(Stop("limit", "seconds", self.worked()))
+        stop = Stop("limit", "seconds", self.worked(), thread=thread)
+        self.stop(stop) if thread == MAIN else self.deliver(stop)

@@ -5,7 +5,7 @@ import pytest
 from pydantic import BaseModel
 
 from agentrt import Agent, Approve, Limits, Result, RunState, UsageError, handoff, tool
-from agentrt.errors import AgentrtError, LimitReachedError, MissingExtraError
+from agentrt.errors import AgentrtError, LimitReachedError
 from agentrt.prices import Price
 from agentrt.testing import FakeClock, ScriptedModel, call, calls, http_error, say
 
@@ -36,6 +36,15 @@ def refused(result):
 
 def agent_of(model, *tools, **options):
     return Agent("m", tools=tools or [add], client=model, **options)
+
+
+async def run_of(agent, streaming):
+    if not streaming:
+        return await agent.run("go")
+    async with agent.stream("go") as run:
+        async for _ in run:
+            pass
+    return run.result
 
 
 def choices(model):
@@ -118,18 +127,11 @@ async def test_no_calls_at_all():
 async def test_hosted_calls_alone_spend_it_too(streaming):
     model = ScriptedModel([calls(search(1), search(2), call("add", a=1, b=1)), say("done")])
     agent = agent_of(model, add, SEARCH, max_tool_calls=2)
-    if streaming:
-        async with agent.stream("go") as run:
-            async for _ in run:
-                pass
-        result = run.result
-    else:
-        result = await agent.run("go")
-    assert refused(result) == [True]
+    assert refused(await run_of(agent, streaming)) == [True]
 
 
 async def test_sub_agents_calls_count_in_the_run():
-    front, back = ScriptedModel([calls(call("helper", task="a"), call("add", a=1, b=1)), say("done")]), None
+    front = ScriptedModel([calls(call("helper", task="a"), call("add", a=1, b=1)), say("done")])
     back = ScriptedModel([adds(2), say("helped")])
     helper = agent_of(back, name="helper")
     result = await agent_of(front, helper.as_tool(), add, max_tool_calls=3).run("go")
@@ -183,7 +185,11 @@ async def test_single_tools_have_limits_of_their_own():
         return "ok"
 
     model = ScriptedModel(
-        [calls(call("add", a=1, b=1), call("cheap"), call("add", a=2, b=2)), calls(call("cheap"), call("add", a=3, b=3)), say("done")]
+        [
+            calls(call("add", a=1, b=1), call("cheap"), call("add", a=2, b=2)),
+            calls(call("cheap"), call("add", a=3, b=3)),
+            say("done"),
+        ]
     )
     result = await agent_of(model, add, cheap, limits=Limits(calls={"add": 1})).run("go")
     assert outputs(result)[:2] == ["2", "ok"]
@@ -260,7 +266,9 @@ async def test_a_sub_agents_own_limit_of_cost_binds_it():
 
 
 async def test_the_price_is_that_of_the_model_that_answered():
-    model = ScriptedModel([http_error(404, "model_not_found", "no such model"), say("ok", usage=(1_000_000, 0), extra={"model": "b"})])
+    model = ScriptedModel(
+        [http_error(404, "model_not_found", "no such model"), say("ok", usage=(1_000_000, 0), extra={"model": "b"})]
+    )
     agent = Agent(["a", "b"], client=model, prices={"a": Price(100, 1), "b": Price(3, 1)})
     assert (await agent.run("go")).cost == pytest.approx(3)
 
@@ -286,10 +294,7 @@ def test_seconds_cut_a_tool_and_answer_the_calls(backend, streaming):
     async def main():
         model = ScriptedModel([calls(call("slow"), call("add", a=1, b=1))])
         agent = agent_of(model, slow, add, limits=Limits(seconds=90))
-        async with agent.stream("go") if streaming else agent.stream("go") as run:
-            async for _ in run:
-                pass
-        return run.result, model
+        return await run_of(agent, streaming), model
 
     clock = FakeClock()
     result, model = clock.run(main, backend=backend)
@@ -352,7 +357,8 @@ def test_seconds_count_on_after_a_resume(backend):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_sub_agents_own_seconds_cut_it_and_the_run_goes_on(backend):
+@pytest.mark.parametrize("busy", ["tool", "model", "agent", "person"])
+def test_a_sub_agents_own_seconds_cut_it_and_the_run_goes_on(backend, busy):
     ended = []
 
     async def slow() -> None:
@@ -361,18 +367,39 @@ def test_a_sub_agents_own_seconds_cut_it_and_the_run_goes_on(backend):
         finally:
             ended.append(True)
 
+    @tool(approval=True)
+    def risky() -> None:
+        pass
+
+    async def quick() -> str:
+        await anyio.sleep(40)
+        return "quick"
+
+    async def ask(pending):
+        await anyio.sleep_forever()
+
+    def back(name, limits=None):
+        if busy == "agent" and name == "helper":
+            script, tools = (lambda _: calls(call("below", task="x"))), [back("below").as_tool()]
+        elif busy == "model":
+            script, tools = (lambda _: say("late", delay=60)), [slow]
+        else:
+            script, tools = (lambda _: calls(call("risky" if busy == "person" else "slow"))), [slow, risky]
+        return agent_of(ScriptedModel(script), *tools, name=name, limits=limits)
+
     async def main():
-        back = ScriptedModel([calls(call("slow")), say("never")])
-        helper = agent_of(back, slow, name="helper", limits=Limits(seconds=30))
-        front = ScriptedModel([calls(call("helper", task="a"), call("helper", task="b")), say("done")])
-        return await agent_of(front, helper.as_tool(), limits=Limits(seconds=100)).run("go")
+        helper = back("helper", Limits(seconds=30))
+        front = ScriptedModel([calls(call("helper", task="a"), call("quick"), call("helper", task="b")), say("done")])
+        agent = agent_of(front, helper.as_tool(), quick, limits=Limits(seconds=100))
+        return await agent.run("go", on_pending=ask if busy == "person" else None)
 
     clock = FakeClock()
     result = clock.run(main, backend=backend)
-    assert clock.now == pytest.approx(30, abs=1)
+    assert clock.now == pytest.approx(40, abs=1)
     assert (result.status, result.text) == ("completed", "done")
-    assert all("seconds" in output for output in outputs(result))
-    assert ended == [True, True]
+    assert ["helper ended limit (seconds)" in output for output in outputs(result)] == [True, False, True]
+    assert len(ended) == (0 if busy in ("model", "person") else 2)
+    assert {thread.phase for thread in result.state.threads.values()} == {"done"}
 
 
 # --- how it ends
@@ -471,9 +498,3 @@ async def test_limits_of_one_run_replace_those_of_the_agent():
 def test_limits_out_of_range_are_refused(given, words):
     with pytest.raises(UsageError, match=words):
         Limits(**given)
-
-
-def test_a_missing_price_names_the_extra_or_the_argument(monkeypatch):
-    with pytest.raises(UsageError, match=r"prices=|prices"):
-        Agent("no-such-model", client=ScriptedModel(), limits=Limits(cost=1))
-    assert issubclass(MissingExtraError, UsageError)
