@@ -111,9 +111,7 @@ class Asking:
         fixed = plan.fixed
         yield TurnStarted(self._where, effect.last, model_names(fixed["model"])[0])
         thread = run.state.threads[effect.thread]
-        if thread.provider != self._client.base_url:
-            run.take(Moved(effect.turn, self._client.base_url, effect.thread))
-        if thread.history != "replay":
+        if thread.provider != self._client.base_url or thread.history != "replay":
             await self._begin_history()
         context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=plan.name)
         if plan.offer is not None or plan.instructions is not None:
@@ -193,10 +191,15 @@ class Asking:
         return params
 
     async def _begin_history(self) -> None:
-        """Make the conversation that the thread keeps its history in; replay where the provider keeps none."""
-        effect, run = self._effect, self._run
+        """Leave behind what only another server could read, and make the conversation that keeps the history.
+
+        A provider that keeps none is replayed to.
+        """
+        effect, run, address = self._effect, self._run, self._client.base_url
+        if run.state.threads[effect.thread].provider != address:
+            run.take(Moved(effect.turn, address, effect.thread))
         thread = run.state.threads[effect.thread]
-        if thread.anchor is not None:
+        if thread.history == "replay" or thread.anchor is not None:
             return
         name = "previous_response_id" if thread.history == "response" else "conversation"
         if name not in self._client.refused(self._plan.fixed["model"]):
