@@ -114,6 +114,8 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
             decided=thread.decided | {index},
             edited={**thread.edited, **edited},
         )
+        if event.begin is not None:
+            thread = evolve(thread, verdicts={**thread.verdicts, index: evolve(verdict, begin=event.begin)})
     else:
         thread = evolve(thread, outputs={**thread.outputs, index: _decision_item(call, event.decision)})
     return settle(evolve(state.put(event.thread, thread), status=None), event.thread, [])
@@ -239,6 +241,8 @@ def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunS
             approved.discard(index)
             edited.pop(index, None)
             notes = (*notes, f"the tool {now.key!r} was changed, so the decision on its call counts no more")
+        if index in edited:
+            verdicts[index] = evolve(now, begin=before.begin)
         if index not in approved and now.ask is not None:
             waiting.add(index)
         else:

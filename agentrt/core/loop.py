@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agentrt.core import interrupts
-from agentrt.core.history import answer_all, failure, final_text, is_twin, read_reply
+from agentrt.core.history import answer_all, edited_notice, failure, final_text, is_twin, read_reply
 from agentrt.core.protocol import (
     Ask,
     CallModel,
@@ -344,7 +344,8 @@ def _finish(state: RunState, name: str, status: Status) -> Step:
     call = parent.calls[thread.position]
     text = thread.answer if thread.answer is not None else final_text(thread.items[thread.given :])
     if status in ("completed", "limit") and (text or status == "completed"):
-        output = taken(call, text)
+        edited = parent.edited.get(thread.position)
+        output = taken(call, text if edited is None else f"{edited_notice(edited)}\n{text}")
     else:
         why = thread.problem or thread.stopped_by or text
         output = failure(call, f"{thread.agent} ended {status}" + (f" ({why})" if why else ""))

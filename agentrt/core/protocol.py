@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from agentrt.core.pending import Decision, Pending
-from agentrt.core.state import MAIN, Meter, RunState, Status, Verdict
+from agentrt.core.state import MAIN, Meter, RunState, Status, Thread, Verdict
 from agentrt.wire.items import Item
 from agentrt.wire.responses import Response
 
@@ -125,12 +125,21 @@ class Withdrawn(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """Somebody decided on a call that waited."""
+    """Somebody decided on a call that waited.
+
+    Attributes:
+        turn: The turn that the call came in.
+        position: Its position in ``output``.
+        decision: What was decided.
+        thread: The thread.
+        begin: The thread that a sub-agent begins with instead, where its arguments were edited.
+    """
 
     turn: int
     position: int
     decision: Decision
     thread: str = MAIN
+    begin: Thread | None = None
 
 
 class Resume(NamedTuple):

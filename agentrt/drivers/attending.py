@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+from agentrt.core.history import edited_notice
 from agentrt.core.protocol import RunTool
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import ToolError
 from agentrt.registry.dispatch import Answer, Caller, Prepared, context_of, run_prepared
 from agentrt.registry.output import as_text, encode_output
 from agentrt.wire.items import CALLS
-from agentrt.wire.json import as_str, dump
+from agentrt.wire.json import as_str
 
 __all__ = ["run_attended"]
 
@@ -40,7 +41,7 @@ async def run_attended(plan: Plan, agent: AgentPlan, effect: RunTool, prepared: 
             else:
                 answer = answer if output is None else _with_output(prepared, answer, encode_output(output).value)
     if effect.edited is not None:
-        told = f"(A person changed the arguments before the call ran. Used: {dump(dict(effect.edited)).decode()})"
+        told = edited_notice(effect.edited)
         output = answer.item["output"]
         changed: Any = (
             f"{told}\n{output}" if isinstance(output, str) else [{"type": "input_text", "text": told}, *output]

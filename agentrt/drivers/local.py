@@ -177,7 +177,12 @@ class Run(Generic[Out]):
 
     def agent_of(self, thread: str) -> AgentPlan:
         """Give the plan of the agent at work in a thread."""
-        return self.plan.agents[self.state.threads[thread].agent]
+        name = self.state.threads[thread].agent
+        try:
+            return self.plan.agents[name]
+        except KeyError:
+            known = list(self.plan.agents)
+            raise UsageError(f"the state is of an agent {name!r}, which is not among {known}") from None
 
     def where(self, thread: str) -> Where:
         """Say where what happens in a thread now belongs."""
