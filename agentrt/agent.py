@@ -55,7 +55,6 @@ __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
 Out = TypeVar("Out", default=str)
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
-_TEXT: Any = str
 _RESUMED = ("after", "session", "run_id")
 
 
@@ -104,7 +103,7 @@ class Agent(Generic[Out]):
         name: str = "agent",
         instructions: Instructions | None = None,
         tools: Iterable[ToolLike] = (),
-        output_type: type[Out] = _TEXT,
+        output_type: type[Out] = str,  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
         output_validators: Sequence[Callable[..., Any]] = (),
         output_retries: int = 2,
         limits: Limits | None = None,

@@ -225,7 +225,7 @@ class RunSpans:
             self._tree.end(key, result)
 
     def _finish(self, event: RunFinished) -> None:
-        told: dict[str, str] = {"agentrt.run.status": event.status or "failed"}
+        told: dict[str, str] = {"agentrt.run.status": event.status or ("left" if event.error is None else "failed")}
         if event.stopped_by:
             told["agentrt.run.stopped_by"] = event.stopped_by
         failed = None if event.error is None else "run_error"

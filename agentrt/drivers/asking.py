@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
@@ -113,7 +114,10 @@ class Asking:
         thread = run.state.threads[effect.thread]
         if thread.provider != self._client.base_url or thread.history != "replay":
             await self._begin_history()
-        context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=plan.name)
+        state = run.state
+        context = Context(
+            run.plan.deps, run_id=state.run_id, usage=state.meter.usage, agent=plan.name, turn=effect.turn
+        )
         if plan.offer is not None or plan.instructions is not None:
             fixed = await self._varied(fixed, context)
         now = anyio.current_time
@@ -178,7 +182,7 @@ class Asking:
             varied["tools"] = self._plan.offer(context)
         if self._plan.instructions is not None:
             made = self._plan.instructions(context)
-            text = made if isinstance(made, str) else await self.wait(made)
+            text = await self.wait(made) if inspect.isawaitable(made) else made
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise UsageError(f"instructions= gave {text!r:.100}; the function must return a text")
             varied["instructions"] = text

@@ -10,9 +10,9 @@ from agentrt.core.protocol import RunTool
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import ToolError
 from agentrt.registry.dispatch import Answer, Caller, Prepared, context_of, run_prepared
-from agentrt.registry.output import as_text, encode_output
+from agentrt.registry.output import FOR_OUTPUTS, as_text, encode_output
 from agentrt.wire.items import CALLS
-from agentrt.wire.json import as_str
+from agentrt.wire.json import as_str, is_dict
 
 __all__ = ["run_attended"]
 
@@ -39,7 +39,7 @@ async def run_attended(plan: Plan, agent: AgentPlan, effect: RunTool, prepared: 
             except ToolError as error:
                 answer = _with_output(prepared, answer, f"Error: {as_text(error)}")._replace(failed=True)
             else:
-                answer = answer if output is None else _with_output(prepared, answer, encode_output(output).value)
+                answer = answer if output is None else _with_output(prepared, answer, _encoded(output))
     if effect.edited is not None:
         told = edited_notice(effect.edited)
         output = answer.item["output"]
@@ -48,6 +48,13 @@ async def run_attended(plan: Plan, agent: AgentPlan, effect: RunTool, prepared: 
         )
         answer = _with_output(prepared, answer, changed)
     return answer
+
+
+def _encoded(output: str | list[dict[str, Any]]) -> Any:
+    """Write what a hook gave: content parts as it had them to read are let be."""
+    parts = output if isinstance(output, list) else []
+    is_ready = bool(parts) and all(is_dict(part) and part.get("type") in FOR_OUTPUTS for part in parts)
+    return parts if is_ready else encode_output(output).value
 
 
 def _with_output(prepared: Prepared, answer: Answer, output: Any) -> Answer:

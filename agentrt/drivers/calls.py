@@ -12,8 +12,9 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from agentrt.core.protocol import CallModel, CallSeen, ModelFailed, RunTool, ToolReturned
+from agentrt.core.protocol import CallModel, CallSeen, ModelFailed, RunTool, Stop, ToolReturned
 from agentrt.core.state import MAIN, Verdict
+from agentrt.errors import RunRefused
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
 from agentrt.registry.dispatch import MAX_PARALLEL, Answer, Caller, Crew, Prepared, prepare_call, run_prepared
 from agentrt.registry.output import encode_output, output_text
@@ -115,11 +116,14 @@ class Calls:
         call, where = cast("FunctionCall", effect.call), run.where(effect.thread)
         run.tell(ToolStarted(where, call.call_id, call.name, str(call.arguments or "")))
         started = anyio.current_time()
+        answer: Answer | None
         if run.plan.trace is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
             answer = await run_prepared(prepared, caller)
         else:
             answer = await self._run_attended(effect, prepared, caller)
         took = anyio.current_time() - started
+        if answer is None:
+            return  # a hook ends the run; the call has begun all the same
         self._begun.discard(key)
         if self._live.get(key) is not effect:
             return
@@ -131,10 +135,17 @@ class Calls:
         run.tell(ToolFinished(where, call.call_id, call.name, output, answer.failed, took, artifact=answer.artifact))
         run.deliver(ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
 
-    async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer:
+    async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer | None:
         from agentrt.drivers.attending import run_attended  # noqa: PLC0415 - with hooks, traces, edited arguments
 
-        return await run_attended(self._run.plan, self._run.agent_of(effect.thread), effect, prepared, caller)
+        run = self._run
+        try:
+            return await run_attended(run.plan, run.agent_of(effect.thread), effect, prepared, caller)
+        except RunRefused as refused:
+            run.deliver(Stop("refused", None, run.worked(), str(refused), effect.thread))
+        except Exception as error:  # noqa: BLE001 - a hook's; it is raised again, in the run
+            run.deliver(error)
+        return None
 
     async def _run_inside(self, job: tuple[RunTool, Prepared, Caller]) -> None:
         with self.scope_of((job[0].thread, job[0].position)):

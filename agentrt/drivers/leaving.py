@@ -9,13 +9,13 @@ from agentrt.core.loop import step
 from agentrt.core.protocol import RunTool, Stop, ToolReturned, Withdrawn
 from agentrt.core.state import MAIN, RunState, Thread
 from agentrt.errors import LimitReachedError, OutputError
-from agentrt.events import AgentChanged, Noted, RunEvent, ToolFinished, ToolStarted
+from agentrt.events import AgentChanged, LimitReached, Noted, RunEvent, RunFinished, ToolFinished, ToolStarted
 from agentrt.wire.json import as_str
 
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
 
-__all__ = ["at_rest", "begun", "changes", "check_end", "folded"]
+__all__ = ["at_rest", "begun", "changes", "check_end", "folded", "left"]
 
 
 def folded(state: RunState, happened: Iterable[Any]) -> RunState:
@@ -60,6 +60,8 @@ def changes(run: Run[Any], before: RunState) -> Iterator[RunEvent]:
         earlier = before.threads.get(name)
         if earlier is not None and earlier.agent != thread.agent:
             yield AgentChanged(run.where(name), earlier.agent)
+        if thread.parent is not None and thread.stopped_by and not (earlier and earlier.stopped_by):
+            yield LimitReached(run.where(name), thread.stopped_by)
         if thread.parent is None or (earlier is not None and earlier.phase == thread.phase):
             continue
         where, parent = run.where(thread.parent), state.threads[thread.parent]
@@ -94,6 +96,17 @@ def _of_call(thread: Thread, call_id: str | None, kind: str) -> Mapping[str, Any
     places = (*thread.calls.values(), *thread.outputs.values(), *reversed(thread.items))
     found = (item.raw for item in places if item.type == kind and item.raw.get("call_id") == call_id)
     return next(found, dict[str, Any]())
+
+
+def left(run: Run[Any], error: BaseException | None) -> RunFinished:
+    """Tell how a run ended that an error ended, or that was left before it was over.
+
+    Args:
+        run: The run.
+        error: What came up to its block; a cancellation is no error.
+    """
+    said = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else None
+    return RunFinished(run.where(MAIN), run.state.status, run.state.stopped_by, said)
 
 
 def check_end(state: RunState) -> None:

@@ -37,7 +37,7 @@ from agentrt.drivers.asking import Asking, StoppedByCaller
 from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
-from agentrt.events import LimitReached, RunEvent, RunFinished, RunStarted, Where
+from agentrt.events import LimitReached, Noted, RunEvent, RunFinished, RunStarted, Where
 
 __all__ = ["Run"]
 
@@ -72,6 +72,7 @@ class Run(Generic[Out]):
         self._asking: Asking | None = None
         self._stop: Stop | None = None
         self._left = False
+        self._is_telling = False
         self._clients: dict[str, Client] = {}
         self.deciding = 0
         """Questions that somebody is being asked."""
@@ -121,6 +122,10 @@ class Run(Generic[Out]):
                     self.state = at_rest(self.state, self._inbox, self.calls.not_begun(), self._stop)
                 if isinstance(error, AgentrtError):
                     error.state = self.state
+                if self._is_telling:
+                    from agentrt.drivers.leaving import left  # noqa: PLC0415 - see above
+
+                    self._observe(left(self, error))
                 if self.plan.trace is not None:
                     self.plan.trace.close()
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
@@ -144,7 +149,6 @@ class Run(Generic[Out]):
             return await self._events.__anext__()
         except AgentrtError as error:
             error.state = self.state
-            self._observe(RunFinished(self.where(MAIN), None, error=str(error)))
             raise
 
     @property
@@ -202,7 +206,10 @@ class Run(Generic[Out]):
     # --- the loop
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
+        self._is_telling = True
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
+        for note in self.state.notes if self.state.threads[MAIN].phase == "new" else ():
+            self.tell(Noted(self.where(MAIN), note))
         self._perform(await self._first())
         while not self._is_over():
             happened: RunEvent | Event | Exception | None
@@ -221,11 +228,13 @@ class Run(Generic[Out]):
                 await self._go_on(happened)
             elif happened is not None:
                 yield cast("RunEvent", happened)
-        for happened in self._inbox:
-            if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
-                yield cast("RunEvent", happened)
+        self._is_telling = False  # whatever a tool that was cut off says from now on
         finished = RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by)
         self._observe(finished)
+        while self._inbox:
+            happened = self._inbox.popleft()
+            if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
+                yield cast("RunEvent", happened)
         yield finished
         if self.state.status in ("incomplete", "limit"):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
@@ -264,7 +273,7 @@ class Run(Generic[Out]):
             self._paused_at = None
         if self.state.status == "pending":
             self._paused_at = anyio.current_time()
-        if self.state.stopped_by is not before.stopped_by:
+        if self.state.stopped_by is not before.stopped_by and event.thread == MAIN:
             self.tell(LimitReached(self.where(event.thread), str(self.state.stopped_by)))
         if len(self.plan.agents) > 1 or self.state.notes is not before.notes:
             from agentrt.drivers.leaving import changes  # noqa: PLC0415 - one agent alone has none
@@ -283,6 +292,9 @@ class Run(Generic[Out]):
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
             elif isinstance(effect, CallModel):
+                limit = self.state.threads[effect.thread].last
+                if effect.last and limit is not None and limit != self.state.stopped_by:
+                    self.tell(LimitReached(self.where(effect.thread), limit))
                 client = self._client_of(self.agent_of(effect.thread))
                 asking = Asking(self, effect, client, interruptible=effect.thread == MAIN)
                 if effect.thread != MAIN:
@@ -307,6 +319,8 @@ class Run(Generic[Out]):
             self.deliver(error)
 
     async def _delivered(self) -> RunEvent | Event | None:
+        if self._stop is not None:
+            raise StoppedByCaller
         while not self._inbox:
             self._arrived = anyio.Event()
             with anyio.CancelScope() as self._waiting:
@@ -352,6 +366,8 @@ class Run(Generic[Out]):
 
     def tell(self, event: RunEvent) -> None:
         """Tell observers of an event now, and whoever reads the run's events in its turn."""
+        if not self._is_telling:
+            return
         if self.plan.observers:
             self._observe(event)
         self.deliver(event)
