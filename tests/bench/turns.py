@@ -8,6 +8,7 @@ either side.
 """
 
 import asyncio
+import itertools
 import statistics
 import time
 
@@ -60,7 +61,7 @@ class Raw(httpx2.AsyncBaseTransport):
     def costs(self, end):
         """Give ms per turn."""
         times = [*self.clock, end]
-        return [(after - before) * 1e3 for before, after in zip(times, times[1:], strict=False)]
+        return [(after - before) * 1e3 for before, after in itertools.pairwise(times)]
 
 
 async def by_agent():
