@@ -299,6 +299,10 @@ class Agent(Generic[Out]):
         from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
 
         state = state if isinstance(state, RunState) else RunState.from_json(state)
+        if decisions is not None and not isinstance(decisions, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"decisions= is a dict by id, such as {{pending.id: Approve()}}, not {decisions!r:.100}")
+        if decisions and state.status not in (None, "pending"):
+            raise UsageError(f"nothing is pending any more: the run is over, with the status {state.status!r}")
         if options.get("limits") is not None:
             state = evolve(state, limits=options.get("limits"))
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)

@@ -30,4 +30,5 @@ class RunOptions(TypedDict, total=False):
     run_id: str | None
     """An id of your own for the run. With a storage a known one is resumed, or its result is given."""
     on_pending: Decide | None
-    """Decides at once what is pending, sync or async; None leaves it open. Without it the run ends as ``pending``."""
+    """Decides at once what is pending; None leaves it open. Sync: in a thread, one question at a time; async: all that
+    there are at once. Without it the run ends as ``pending``."""

@@ -226,7 +226,7 @@ class Move(NamedTuple):
 
 
 LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
-    ("new", Start): Move(_begin, ("model", "done"), "ask the model"),
+    ("new", Start): Move(_begin, ("model",), "ask the model"),
     ("model", ConversationMade): Move(interrupts.made, ("model",), "note the conversation"),
     ("model", Moved): Move(interrupts.moved, ("model",), "leave out what only another server can read"),
     ("model", CallSeen): Move(replies.seen, ("model",), "run a pure call early"),
@@ -237,7 +237,7 @@ LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
     ("tools", Decided): Move(interrupts.decided, ("tools", "model", "done"), "run the call, or answer it"),
     ("model", Withdrawn): Move(interrupts.withdrawn, ("model",), "take back calls that had not begun"),
     ("tools", Withdrawn): Move(interrupts.withdrawn, ("tools",), "take back calls that had not begun"),
-    ("new", Resume): Move(interrupts.resumed, ("model", "done"), "begin"),
+    ("new", Resume): Move(interrupts.resumed, ("model",), "ask the model"),
     ("model", Resume): Move(interrupts.resumed, ("model",), "ask again"),
     ("tools", Resume): Move(interrupts.resumed, ("tools", "model", "done"), "run again what may be run twice"),
     ("new", Stop): Move(interrupts.stopped, ("done",), "end"),

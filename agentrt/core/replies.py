@@ -131,20 +131,22 @@ def hand_out(state: RunState, name: str) -> Step:
     thread = state.threads[name]
     effects: list[Effect] = []
     new: list[int] = []
-    lanes: set[str | None] = set()
+    lanes: set[str] = set()
     for index, call in thread.calls.items():
         verdict = thread.verdicts.get(index, _PLAIN)
-        if index in thread.outputs or (verdict.lane is not None and verdict.lane in lanes):
+        if index in thread.outputs:
             continue
-        if index not in thread.handed:
+        behind = verdict.lane in lanes
+        if index not in thread.handed and not behind:
             new.append(index)
             if index in thread.waiting and verdict.ask is not None:
                 effects.append(Ask(verdict.ask))
             elif verdict.role != "agent":
                 effects.append(RunTool(thread.turn, index, call, name, thread.edited.get(index)))
-        if index in thread.waiting:
+        held = behind or index in thread.waiting
+        if held and verdict.lane is not None:
             lanes.add(verdict.lane)
-        if not thread.parallel or (verdict.exclusive and index in thread.waiting):
+        if not thread.parallel or (verdict.exclusive and held):
             break
     state = state.put(name, evolve(thread, handed=thread.handed.union(new)))
     for index in new:

@@ -45,6 +45,16 @@ def evolve(value: T, **changes: Any) -> T:
     return copy
 
 
+class _Data:
+    """Compares by its fields. Written once, as making it for each class takes its time whenever agentrt is imported."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return id(type(self))  # fields may be dicts
+
+
 class Meter(NamedTuple):
     """What was used, all threads below together.
 
@@ -93,7 +103,7 @@ class Meter(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Verdict:
+class Verdict(_Data):
     """What a driver found out about a call, as the core can't ask. It stays with the call until that is answered.
 
     Args:
@@ -125,7 +135,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Thread:
+class Thread(_Data):
     """One conversation of the run.
 
     Args:
@@ -215,7 +225,7 @@ NO_CALLS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RunState:
+class RunState(_Data):
     """Where a run stands. ``to_json`` and ``from_json`` put it away and take it up again.
 
     Args:

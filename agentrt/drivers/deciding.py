@@ -18,6 +18,8 @@ from agentrt.drivers.plan import Decide
 from agentrt.drivers.triage import prepared_anew
 from agentrt.errors import UsageError
 from agentrt.events import DecisionNeeded, ToolStarted
+from agentrt.registry.dispatch import MAX_PARALLEL, Crew
+from agentrt.registry.signature import routine_of
 from agentrt.registry.threads import run_in_thread
 from agentrt.wire.json import as_str
 
@@ -40,10 +42,18 @@ def ask(run: Run[Any], group: anyio.abc.TaskGroup, pending: Pending) -> None:
     run.tell(DecisionNeeded(run.where(pending.thread), pending))
     if run.plan.on_pending is not None:
         run.deciding += 1
-        group.start_soon(_decide, run, run.plan.on_pending, pending)
+        if run.questions is None:
+            run.questions = Crew(group, MAX_PARALLEL)
+        run.questions.add(_decide, (run, run.plan.on_pending, pending), _lane(run.plan.on_pending))
 
 
-async def _decide(run: Run[Any], decide: Decide, pending: Pending) -> None:
+def _lane(decide: Decide) -> str | None:
+    """Let a sync function be asked one thing at a time, as there is one keyboard."""
+    return None if inspect.iscoroutinefunction(routine_of(decide)) else "keyboard"
+
+
+async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
+    run, decide, pending = question
     event: Decided | Exception | None = None
     try:
         decision = await _called(decide, pending)
@@ -60,7 +70,7 @@ async def _decide(run: Run[Any], decide: Decide, pending: Pending) -> None:
 
 async def _called(decide: Decide, pending: Pending) -> Decision | None:
     """Ask: a sync function may wait for somebody's keyboard, so it runs in a thread."""
-    made: Any = decide(pending) if inspect.iscoroutinefunction(decide) else await run_in_thread(lambda: decide(pending))
+    made: Any = decide(pending) if _lane(decide) is None else await run_in_thread(lambda: decide(pending))
     decision: Decision | None = await made if inspect.isawaitable(made) else made
     return decision
 

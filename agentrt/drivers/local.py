@@ -73,6 +73,8 @@ class Run(Generic[Out]):
     artifacts: dict[str, str] = field(default_factory=dict[str, str])
     deciding: int = field(default=0, init=False)
     """Questions that somebody is being asked."""
+    questions: Crew | None = field(default=None, init=False)
+    """Asks them."""
     values: Mapping[tuple[str, str], Any] = field(default_factory=dict[Any, Any], init=False)
     """Final outputs as they were read, by thread and text."""
     _inbox: deque[RunEvent | Event | Exception | None] = field(default_factory=deque[Any], init=False)

@@ -18,7 +18,7 @@ from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approv
 from agentrt.registry.output import as_text
 from agentrt.registry.outputs import FINAL_ANSWER
 from agentrt.wire.items import Item
-from agentrt.wire.json import as_dict, as_str, dump, parse
+from agentrt.wire.json import as_dict, as_str, dump, is_dict, parse
 from agentrt.wire.text import unmistakable
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
     elif delegate is not None:
         verdict = evolve(verdict, role="agent", begin=delegate.begin(as_str(prepared.values.get("task"))))
     if wanted and verdict.role != "handoff":
-        arguments = as_dict(_plain({**tool.form.defaults, **prepared.values}))
+        omitted = {name: value for name, value in tool.form.defaults.items() if name not in prepared.values}
+        arguments = as_dict(_plain({**prepared.values, **omitted}))
         call_id = as_str(item.raw.get("call_id"))
         ask = _pending(run, thread, position, "tool", tool.key, arguments, call_id, tool.definition_hash)
         verdict = evolve(verdict, ask=ask, definition=tool.definition_hash)
@@ -113,10 +114,13 @@ def prepared_anew(agent: AgentPlan, effect: RunTool, caller: Caller) -> Prepared
 def _asked_by_server(run: Run[Any], thread: str, position: int, item: Item) -> Verdict:
     raw = item.raw
     key = f"{as_str(raw.get('server_label'))}.{as_str(raw.get('name'))}"
+    given: Any = raw.get("arguments")
     try:
-        arguments = as_dict(parse(as_str(raw.get("arguments")) or "{}"))
+        arguments: Any = parse(given) if isinstance(given, str) and given else given or {}
     except ValueError:
-        arguments = {"arguments": raw.get("arguments")}
+        arguments = None
+    if not is_dict(arguments):
+        arguments = {"arguments": given}  # whatever it is, the decider sees it
     ask = _pending(run, thread, position, "mcp", key, arguments, as_str(raw.get("id")), "")
     return Verdict(key, "mcp", "unsafe", ask=ask)
 

@@ -240,12 +240,15 @@ class Book(Budgets):
     def held(self, talk, position):
         """Tell whether something before a call holds it up."""
         call = talk.calls[position]
-        before = [other for p, other in talk.calls.items() if p < position and other.says is None]
+        before = [(p, other) for p, other in talk.calls.items() if p < position and other.says is None]
         if not talk.parallel:
             return bool(before)
-        waiting = [other for other in before if other.waits]
         lane = call.verdict.lane
-        return any(other.verdict.exclusive or (lane is not None and other.verdict.lane == lane) for other in waiting)
+        return any(
+            (other.verdict.exclusive or (lane is not None and other.verdict.lane == lane))
+            and (other.waits or self.held(talk, p))
+            for p, other in before
+        )
 
     def refused_before(self, talk, position):
         if not talk.parallel:
