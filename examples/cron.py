@@ -1,7 +1,7 @@
 """A job that cron may start twice, or that may crash in between: its work is done once.
 
-Needs ``COMETAPI_KEY`` or another provider's key. The day is the run's id, so the second start on one day finds the result of
-the first; one that comes while the first still runs is told so; and one after a crash goes on where that stood.
+Needs ``COMETAPI_KEY`` or another provider's key. The day is the run's id, so the second start on one day finds the
+result of the first; one that comes while the first still runs is told so; one after a crash goes on where that stood.
 """
 
 from __future__ import annotations
