@@ -30,7 +30,6 @@ from agentrt.core.pending import Decision
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
-from agentrt.errors import UsageError
 from agentrt.hooks import Hooks
 from agentrt.options import RunOptions
 from agentrt.registry import Context, Registry
@@ -52,7 +51,6 @@ Out = TypeVar("Out", default=str)
 Decisions = Mapping[str, Decision | Mapping[str, Any]] | None
 State = RunState | str | bytes
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
-_RESUMED = ("after", "session", "run_id")
 
 
 class Agent(Generic[Out]):
@@ -285,18 +283,9 @@ class Agent(Generic[Out]):
         return self._run_class(plan, state, streaming=streaming)
 
     def _taken_up(self, state: State, decisions: Decisions, options: RunOptions, *, streaming: bool) -> Run[Out]:
-        for name in _RESUMED:
-            if options.get(name) is not None:
-                raise UsageError(f"resume() takes no {name}=, which the state has already")
-        from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+        from agentrt.planning import planned, read_state  # noqa: PLC0415 - see `_plan`
 
-        state = state if isinstance(state, RunState) else RunState.from_json(state)
-        if decisions is not None and not isinstance(decisions, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"decisions= is a dict by id, such as {{pending.id: Approve()}}, not {decisions!r:.100}")
-        if decisions and state.status not in (None, "pending"):
-            raise UsageError(f"nothing is pending any more: the run is over, with the status {state.status!r}")
-        if options.get("limits") is not None:
-            state = evolve(state, limits=options.get("limits"))
+        state = read_state(state, decisions, options)
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
         if state.limits.cost is not None:
             check_costs(plan.agents.values())

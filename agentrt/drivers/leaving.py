@@ -125,7 +125,7 @@ def check_end(state: RunState) -> None:
     thread = state.threads[MAIN]
     if state.status == "incomplete" and thread.problem is not None:
         raise OutputError(
-            f"the model gave no answer that fits the output type, in {thread.tries + 1} tries: {thread.problem}"
+            f"the model gave no answer that fits the output type (retries: {thread.tries}): {thread.problem}"
         )
     if state.status == "limit" and state.limits.on_limit == "raise":
         raise LimitReachedError(
