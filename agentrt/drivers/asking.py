@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "StoppedByCaller"]
 
 T = TypeVar("T")
-Told = RunEvent | ModelReplied
+Told = RunEvent | ModelReplied | None
 logger = logging.getLogger("agentrt.run")
 
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
@@ -223,7 +223,7 @@ class Asking:
         yield UsageReported(self._where, response, self._run.state.meter.usage, cost)
         yield await self._replied(response, cost)
 
-    async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[RunEvent, None]:
+    async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[Told, None]:
         begun, background = 1, stream.request.background
         early = self._run.calls.starts_early(self._effect)
         where = self._where
@@ -242,6 +242,8 @@ class Asking:
                     self._run.calls.see(self._effect, event)
                 for part in hosted.told(event) if hosted is not None else ():
                     yield part
+            if early and self._run.calls.early:
+                yield None  # what early calls tell meanwhile is not kept back until the reply is whole
 
     async def _posted(self, request: Awaitable[T]) -> T:
         """Send a request; a status that refuses it is told apart from one that comes later, while its reply is read."""

@@ -314,7 +314,7 @@ class Run(Generic[Out]):
             happened = self._inbox.popleft()
             if isinstance(happened, ToolReturned):
                 self.take(happened)
-            else:
+            elif happened is not None:
                 yield cast("RunEvent", happened)
 
     def _stopped(self) -> Event | None:
