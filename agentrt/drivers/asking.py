@@ -114,6 +114,8 @@ class Asking:
         again: dict[str, Any] = {}
         tries = 0
         while True:
+            if self._interrupted:
+                raise StoppedByCaller
             params = {**self.params(fixed), **again}
             try:
                 async with aclosing(self._reply(params, deadline)) as parts:

@@ -32,7 +32,7 @@ from agentrt.core.protocol import (
     ToolReturned,
 )
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState
+from agentrt.core.state import MAIN, RunState, evolve
 from agentrt.drivers.asking import Asking, StoppedByCaller
 from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
@@ -116,7 +116,7 @@ class Run(Generic[Out]):
                 if self.state.status is None:
                     from agentrt.drivers.leaving import at_rest  # noqa: PLC0415 - most runs are over by now
 
-                    self.state = at_rest(self.state, self._inbox, self.calls.not_begun(), self._stop)
+                    self.state = at_rest(self._clocked(), self._inbox, self.calls.not_begun(), self._stop)
                 if isinstance(error, AgentrtError):
                     error.state = self.state
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
@@ -263,6 +263,12 @@ class Run(Generic[Out]):
         now = anyio.current_time()
         self._started += 0 if self._paused_at is None else now - self._paused_at
         self._paused_at = now if self.state.status == "pending" else None
+        self.state = self._clocked()
+
+    def _clocked(self) -> RunState:
+        """Give the state with the time that the run has worked, as a resume must go on counting from there."""
+        seconds = max(self.state.meter.seconds, self.worked())
+        return evolve(self.state, meter=evolve(self.state.meter, seconds=seconds))
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
@@ -321,7 +327,7 @@ class Run(Generic[Out]):
         """Take in what has come so far, before the rest is answered."""
         from agentrt.drivers.leaving import folded  # noqa: PLC0415 - few runs are stopped
 
-        self.state = folded(self.state, self._inbox)
+        self.state = folded(self._clocked(), self._inbox)
         self._inbox = deque(part for part in self._inbox if not isinstance(part, _LOOP_EVENTS))
         return self._stop if self.state.status in (None, "pending") else None
 

@@ -85,11 +85,10 @@ async def test_four_calls_end_with_the_last_of_them(serve):
     # An item is four events, at 75 ms each: added, delta, arguments done, item done.
     turn = calls(*looks(1, 2, 3, 4), pause=0.075)
     server = serve(lambda request: turn if len(request["input"]) == 1 else say("done"))
-    async with Client(base_url=server.url) as client:
-        async with agent_of(client, look).stream("go") as run:
-            async for event in run:
-                if event.type == "turn.started" and event.turn == 2:
-                    times["asked again"] = time.monotonic()
+    async with Client(base_url=server.url) as client, agent_of(client, look).stream("go") as run:
+        async for event in run:
+            if event.type == "turn.started" and event.turn == 2:
+                times["asked again"] = time.monotonic()
     assert outputs(run.result) == ["1", "2", "3", "4"]
     apart = [times[f"began {n + 1}"] - times[f"began {n}"] for n in (1, 2, 3)]
     assert all(0.25 < gap < 0.45 for gap in apart), apart
@@ -302,7 +301,7 @@ async def test_a_sub_agents_pure_calls_begin_early_too(watched):
     async with boss.stream("go") as run:
         async for event in run:
             if event.thread != "main":
-                seen.append(event.type)
+                seen += [event.type]
     assert seen.index("tool.started") < seen.index("usage")
     assert (run.result.output, outputs(run.result)) == ("done", ["found"])
 
