@@ -490,3 +490,24 @@ print([agent.run_sync("a").output, agent.run_sync("b").output])
             check=False,
         )
     assert (done.returncode, done.stdout, done.stderr) == (0, "['1', '1']\n", "")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_siblings_worked_counts_when_a_decision_comes_days_later(backend):
+    async def main():
+        @tool(effect="pure")
+        async def work(n: int) -> int:
+            await anyio.sleep(12)
+            return n
+
+        @tool(approval=True)
+        def sign() -> None: ...
+
+        model = ScriptedModel([calls(call("work", n=1), call("sign")), calls(call("work", n=2)), say("done")])
+        agent = Agent("m", tools=[work, sign], client=model, limits=Limits(seconds=20))
+        result = await agent.run("go")
+        await anyio.sleep(HOUR)
+        return await agent.resume(result.state.to_json(), {result.pending[0].id: {"type": "approve"}})
+
+    result = FakeClock().run(main, backend=backend)
+    assert (result.status, result.stopped_by) == ("limit", "seconds")
