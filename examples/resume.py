@@ -17,29 +17,27 @@ async def copy_year(year: int) -> str:
     return f"{year} is copied."
 
 
-async def work(agent: Agent, put_away: str | None) -> str:
-    """Do the job, or what is left of it."""
-    task = "Copy the files of 2021 to 2024, year by year."
-    run = agent.stream(task) if put_away is None else agent.resume_stream(put_away)
-    try:
-        async with run:
-            async for event in run:
-                if event.type in ("tool.started", "tool.finished"):
-                    print(event.type, event.call_id, flush=True)
-    finally:
-        FILE.write_text(run.state.to_json())  # Ctrl-C and errors come through here, too
-    return run.result.text
-
-
 def main() -> int:
     agent = Agent(os.environ.get("AGENTRT_MODEL", "gpt-5.4"), tools=[copy_year])
-    put_away = FILE.read_text() if FILE.exists() else None
+    if FILE.exists():
+        run = agent.resume_stream(FILE.read_text())
+    else:
+        run = agent.stream("Copy the files of 2021 to 2024, year by year.")
+
+    async def watch() -> None:
+        async with run:
+            async for event in run:
+                if event.type == "tool.started":
+                    print("copying", event.arguments, event.call_id, flush=True)
+
     try:
-        print(asyncio.run(work(agent, put_away)))
+        asyncio.run(watch())
     except (AgentrtError, KeyboardInterrupt) as error:
+        FILE.write_text(run.state.to_json())
         print(f"{error or 'interrupted'}; start it again to go on", file=sys.stderr)
         return 1
-    FILE.unlink()
+    FILE.unlink(missing_ok=True)
+    print(run.result.text)
     return 0
 
 

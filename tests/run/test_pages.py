@@ -58,7 +58,7 @@ def test_the_example_that_is_interrupted_goes_on_when_it_is_started_again(serve,
         assert script.returncode == (1 if interrupt else 0), err
         assert (tmp_path / "resume-example.json").exists() == interrupt
     assert told[0] == told[3], "the very same call runs again"
-    assert told[0].startswith("tool.started")
+    assert told[0].startswith("copying")
     assert "start it again" in told[2]
     assert told[4].endswith("The tool said: 2021 is copied.\n")
     assert len(server.requests) == 2, "what had been asked is not asked again"
