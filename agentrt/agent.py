@@ -11,50 +11,46 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 import anyio.lowlevel
-from typing_extensions import TypeVar, Unpack
+from typing_extensions import TypeForm, TypeVar, Unpack
 
 from agentrt.assembly import (
-    CALLED_HERE,
     ToolLike,
-    check_nothing_is_lost,
+    check_number,
+    check_priced,
+    check_settings,
     check_types,
-    earlier_thread,
-    family,
-    instructions_now,
     output_form,
     prices_from,
     sort_tools,
     take_anchor,
 )
 from agentrt.client import Client, PreparedRequest
-from agentrt.core.history import next_request
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Decision
-from agentrt.core.repair import repaired
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, History, Meter, RunState, Thread, evolve
+from agentrt.core.state import MAIN, History, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
-from agentrt.drivers.local import Run
-from agentrt.drivers.plan import AgentPlan, Delegate, Plan
 from agentrt.errors import UsageError
-from agentrt.events import RunEvent
 from agentrt.hooks import Hooks
-from agentrt.options import RunOptions, planned
+from agentrt.options import RunOptions
 from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.parts import Input, input_items
-from agentrt.wire.requests import LOGPROBS, RequestSettings, check_ranges, model_names, no_such
+from agentrt.wire.requests import LOGPROBS, RequestSettings
 
 if TYPE_CHECKING:
+    from agentrt.drivers.local import Run
+    from agentrt.drivers.plan import AgentPlan, Delegate, Plan
+    from agentrt.events import RunEvent
     from agentrt.prices import Prices
     from agentrt.store import Store
 
 __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
 Out = TypeVar("Out", default=str)
+Decisions = Mapping[str, Decision | Mapping[str, Any]]
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
-_TEXT: Any = str
 _RESUMED = ("after", "session", "run_id")
 
 
@@ -103,7 +99,7 @@ class Agent(Generic[Out]):
         name: str = "agent",
         instructions: Instructions | None = None,
         tools: Iterable[ToolLike] = (),
-        output_type: type[Out] = _TEXT,
+        output_type: TypeForm[Out] = str,  # type: ignore[assignment] # what Out is by default
         output_validators: Sequence[Callable[..., Any]] = (),
         output_retries: int = 2,
         limits: Limits | None = None,
@@ -118,31 +114,25 @@ class Agent(Generic[Out]):
         prices: Prices | None = None,
         **settings: Unpack[RequestSettings],
     ) -> None:
-        for setting in settings:
-            if setting not in RequestSettings.__annotations__:
-                raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, CALLED_HERE)
+        check_settings(settings)
         self.model = model
         self.name = name
         self.instructions = instructions
         self.registry = Registry()
-        check_ranges(settings)
         include = list(settings.get("include") or ())
         self._hosted = sort_tools(tools, self.registry, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
-        check_types(limits=(limits, Limits), client=(client, Client), name=(name, str))
-        if not callable(instructions):
-            check_types(instructions=(instructions, str))
+        told = None if callable(instructions) else instructions
+        check_types(limits=(limits, Limits), client=(client, Client), name=(name, str), instructions=(told, str))
         self.limits = limits or Limits()
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
         self._varies = any(not isinstance(tool.enabled, bool) for tool in self.registry)
-        definitions = (
-            [*(tool.definition() for tool in self.registry), *self._hosted] if self._varies else self._offer(Context())
-        )
+        everything = [*(tool.definition() for tool in self.registry), *self._hosted]
+        definitions = everything if self._varies else self._offer(Context())
         given = {name: value for name, value in settings.items() if value is not None}
-        told = None if callable(instructions) else instructions
         self._fixed: dict[str, Any] = {"model": model, "instructions": told, **given}
         if include:
             self._fixed["include"] = include
@@ -150,35 +140,25 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         self._anchor = take_anchor(history, self._fixed)
+        check_number("max_history", 1 if max_history is None else max_history, 1)
         self.max_history = max_history
-        self._output = output_form(output_type, output_validators, self._fixed)
+        self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries
         self._client = client
-        self._blank = Thread(
-            parallel=parallel_tool_calls,
-            history=history,
-            agent=name,
-            provider=None if client is None else client.base_url,
-            anchor=self._anchor,
-            outside=self._anchor,
-        )
+        provider = None if client is None else client.base_url
+        self._blank = Thread(agent=name, parallel=parallel_tool_calls, history=history, provider=provider)
+        self._blank = evolve(self._blank, anchor=self._anchor, outside=self._anchor)
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
         self._storage = storage
         self._hooks = tuple(hooks)
         self._observers = tuple(observers)
         self.prices = prices_from(prices)
-        if self.limits.cost is not None:
-            self._check_priced()
+        check_priced(self.limits, model, self.prices)
 
     def _offer(self, context: Context[Any]) -> list[Any]:
         """Give what goes into a request's ``tools``."""
         return [*self.registry.definitions(context), *self._hosted]
-
-    def _check_priced(self) -> None:
-        from agentrt.prices import check_priced  # noqa: PLC0415 - only a limit of cost needs it
-
-        check_priced([self.model] if isinstance(self.model, str) else model_names(self.model), self.prices)
 
     async def run(self, input: Input, **options: Unpack[RunOptions]) -> Result[Out]:
         """Run the agent until the model answers without a call, a limit ends it, or a decision is needed.
@@ -216,10 +196,7 @@ class Agent(Generic[Out]):
         return self._start(input, options, streaming=True)
 
     async def resume(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
-        **options: Unpack[RunOptions],
+        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
     ) -> Result[Out]:
         """Go on with a run that was put away: after an error, a cancellation, or with decisions on what is pending.
 
@@ -244,10 +221,7 @@ class Agent(Generic[Out]):
             return run.result
 
     def resume_sync(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
-        **options: Unpack[RunOptions],
+        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
     ) -> Result[Out]:
         """Go on with a run that was put away, from sync code. As `resume` otherwise."""
         from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - see `run_sync`
@@ -255,10 +229,7 @@ class Agent(Generic[Out]):
         return run_in_portal(lambda: self.resume(state, decisions, **options))
 
     def resume_stream(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Decision | Mapping[str, Any]] | None = None,
-        **options: Unpack[RunOptions],
+        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
     ) -> Run[Out]:
         """Go on with a run that was put away, and watch. The arguments are those of `resume`."""
         return self._taken_up(state, decisions, options, streaming=True)
@@ -277,17 +248,18 @@ class Agent(Generic[Out]):
         """Let the provider shorten a conversation: ``POST /responses/compact``.
 
         Args:
-            after: A result, or the items of a conversation.
+            after: A result, or the items of a conversation; it must have begun here, not at the server.
 
         Returns:
             Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
         """
-        client = self._acquire()
+        from agentrt.planning import whole_conversation  # noqa: PLC0415 - see `_plan`
+
+        items, client = whole_conversation(after), self._acquire()
         try:
-            response = await client.compact(model=self.model, input=list(earlier_thread(after).items))
+            return (await client.compact(model=self.model, input=items)).items
         finally:
             await self._release()
-        return response.items
 
     def prepare(self, input: Input, *, after: Result[Any] | Sequence[Item] | None = None) -> PreparedRequest:
         """Give the first request that `run` would send, without sending it.
@@ -296,49 +268,36 @@ class Agent(Generic[Out]):
             input: As for `run`.
             after: As for `run`.
         """
-        client, fixed = self._client or Client(), self._fixed
-        refused = client.refused(self.model)
-        if self._varies:
-            fixed = {**fixed, "tools": self._offer(Context())}
-        if callable(self.instructions):
-            fixed = {**fixed, "instructions": instructions_now(self.instructions(Context()))}
-        final: str | None = None
-        if self._output is not None:
-            from agentrt.drivers.triage import asked_for  # noqa: PLC0415 - only a structured answer needs it
+        from agentrt.planning import first_request  # noqa: PLC0415 - see `_plan`
 
-            fixed, final = asked_for(self._output, fixed, by_call="text" in refused)
-        last, left = Meter().last_because(self.limits) is not None, self.limits.max_tool_calls
-        params = next_request(
-            self._thread(input, after)[0], last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final
-        )
-        params.pop("stream_options", None)
-        return client.prepare(**params)
+        client = self._client or Client()
+        return first_request(self.plan({}), self._thread(input, after)[0], client)
 
     # --- what a run begins with
 
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
         thread, notes = self._thread(input, options.get("after"))
-        limits, run_id = options.get("limits") or self.limits, options.get("run_id") or uuid.uuid4().hex
+        limits, run_id = options.get("limits") or self.limits, uuid.uuid4().hex
         state, plan = RunState(run_id, limits, threads={MAIN: thread}, notes=notes), self._plan
-        if options or self._storage is not None or "opentelemetry.trace" in sys.modules:
-            state = evolve(state, session=options.get("session"))
+        otel: Any = sys.modules.get("opentelemetry.trace")
+        if options or self._storage is not None or getattr(otel, "_TRACER_PROVIDER", None) is not None:
+            from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+
+            given = options.get("run_id")
+            state = evolve(state, session=options.get("session"), run_id=run_id if given is None else given)
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
-        if limits.cost is not None:
-            self._check_priced()
-        return Run[Out](plan, state, streaming=streaming)
+            check_priced(limits, self.model, self.prices)
+        return self._run_class(plan, state, streaming=streaming)
 
     def _taken_up(
-        self,
-        state: RunState | str | bytes,
-        decisions: Mapping[str, Any] | None,
-        options: RunOptions,
-        *,
-        streaming: bool,
+        self, state: RunState | str | bytes, decisions: Decisions | None, options: RunOptions, *, streaming: bool
     ) -> Run[Out]:
         for name in _RESUMED:
             if options.get(name) is not None:
                 raise UsageError(f"resume() takes no {name}=, which the state has already")
+        from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+
         state = state if isinstance(state, RunState) else RunState.from_json(state)
         if decisions is not None and not isinstance(decisions, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"decisions= is a dict by id, such as {{pending.id: Approve()}}, not {decisions!r:.100}")
@@ -347,7 +306,7 @@ class Agent(Generic[Out]):
         if options.get("limits") is not None:
             state = evolve(state, limits=options.get("limits"))
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
-        return Run[Out](evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
+        return self._run_class(evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
 
     def _begun(self, state: RunState, input: Input, last: RunState) -> RunState:
         thread, notes = self._thread(input, last)
@@ -359,6 +318,12 @@ class Agent(Generic[Out]):
 
     @functools.cached_property
     def _plan(self) -> Plan:
+        # What runs is imported with the first run: it would take a tenth of what importing agentrt takes.
+        from agentrt.drivers.local import Run  # noqa: PLC0415
+        from agentrt.drivers.plan import Plan  # noqa: PLC0415
+        from agentrt.planning import family  # noqa: PLC0415
+
+        self._run_class: type[Run[Any]] = Run
         return Plan(family(self), observers=self._observers)
 
     def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
@@ -367,6 +332,8 @@ class Agent(Generic[Out]):
         Args:
             delegates: Its tools that stand for other agents, by key.
         """
+        from agentrt.drivers.plan import AgentPlan  # noqa: PLC0415 - see `_plan`
+
         return AgentPlan(
             self.name,
             self._acquire,
@@ -400,17 +367,9 @@ class Agent(Generic[Out]):
         begun = self.thread(input)
         if after is None:
             return begun, ()
-        earlier = earlier_thread(after)
-        goes_on = earlier.history == self.history and earlier.anchor is not None
-        if earlier.items and not (goes_on and self._anchor in (None, earlier.outside)):
-            check_nothing_is_lost(earlier, self._anchor)
-        mended, notes = (earlier.items, ()) if earlier.outside else repaired(earlier.items, known=earlier.known)
-        items = (*mended, *begun.items)
-        provider = earlier.provider or begun.provider
-        begun = evolve(begun, items=items, given=len(items), provider=provider, compacted=earlier.compacted)
-        if goes_on and self.history != "replay":
-            begun = evolve(begun, anchor=earlier.anchor, known=earlier.known, outside=earlier.outside)
-        return begun, notes
+        from agentrt.planning import continued  # noqa: PLC0415 - see `_plan`
+
+        return continued(begun, after)
 
     # --- the client
 

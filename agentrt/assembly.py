@@ -1,35 +1,27 @@
-"""What an `Agent` is made of: its arguments checked and sorted, and the plan of a run with all agents in it."""
+"""What an `Agent` is made of: its arguments, checked and sorted."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agentrt.core.interrupts import ended
-from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState, Thread, evolve
-from agentrt.delegates import AgentTool, Handoff
-from agentrt.drivers.plan import AgentPlan, Delegate
+from agentrt.core.limits import Limits
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
 from agentrt.wire.json import is_dict
-from agentrt.wire.parts import input_items
+from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no_such
 
 if TYPE_CHECKING:
-    from agentrt.agent import Agent
     from agentrt.builtin import BuiltinTool
     from agentrt.prices import Prices
     from agentrt.registry.outputs import OutputForm
 
 __all__ = [
-    "CALLED_HERE",
     "ToolLike",
-    "check_nothing_is_lost",
+    "check_number",
+    "check_priced",
+    "check_settings",
     "check_types",
-    "earlier_thread",
-    "family",
-    "instructions_now",
     "output_form",
     "prices_from",
     "sort_tools",
@@ -38,7 +30,7 @@ __all__ = [
 
 ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
 
-CALLED_HERE = {
+_CALLED_HERE = {
     "input": "agent.run(…)",
     "max_turns": "limits=Limits(max_turns=…)",
     "messages": "agent.run(…)",
@@ -47,7 +39,6 @@ CALLED_HERE = {
     "stream": "agent.stream(…)",
     "system_prompt": "instructions",
 }
-"""What other libraries call it."""
 
 
 def check_types(**given: tuple[object, type]) -> None:
@@ -56,6 +47,28 @@ def check_types(**given: tuple[object, type]) -> None:
         if value is not None and not isinstance(value, kind):
             wanted = "a text" if kind is str else f"{kind.__name__}(…)"
             raise UsageError(f"{name}= takes {wanted}, not {value!r:.100}")
+
+
+def check_number(name: str, value: object, lowest: int) -> None:
+    """Refuse what is no whole number, or less than the lowest."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r:.100}")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that there are not, or that are out of every provider's range."""
+    for setting in settings:
+        if setting not in RequestSettings.__annotations__:
+            raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, _CALLED_HERE)
+    check_ranges(settings)
+
+
+def check_priced(limits: Limits, model: str | Sequence[str], prices: Prices | None) -> None:
+    """Refuse a limit of cost for a model whose price isn't known."""
+    if limits.cost is not None:
+        from agentrt.prices import check_priced  # noqa: PLC0415 - few want to know
+
+        check_priced([model] if isinstance(model, str) else model_names(model), prices)
 
 
 def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
@@ -102,98 +115,24 @@ def take_anchor(history: str, fixed: dict[str, Any]) -> str | None:
     return anchor
 
 
-def earlier_thread(after: object) -> Thread:
-    """Give the thread that a conversation goes on from.
-
-    Args:
-        after: A result, a state, or the items of a conversation.
-    """
-    if isinstance(after, Result):
-        after = after.state
-    if isinstance(after, RunState):
-        return ended(after).threads[MAIN]
-    if isinstance(after, str | bytes) or is_dict(after) or not isinstance(after, Iterable):
-        raise UsageError(
-            f"after= takes an earlier Result, or the items of a conversation, not {type(after).__name__}; to go on "
-            "from a response's id, make the agent with history='response' and previous_response_id=…"
-        )
-    items: list[Any] = [*after]
-    return Thread(items=tuple(items and input_items(items)))
-
-
-def check_nothing_is_lost(earlier: Thread, anchor: str | None) -> None:
-    """Refuse to go on from two histories at once, or from one of which only the server has the beginning."""
-    if earlier.outside is not None and earlier.anchor is None:
-        raise UsageError(
-            f"the run before was cancelled while the model was asked, so {earlier.outside!r} may hold its input, "
-            "or not: look with client.conversations.items(…), and go on without after=, with what is missing as "
-            "input"
-        )
-    if anchor is not None:
-        raise UsageError(
-            f"after= and {anchor!r} are two different histories; leave after= out to go on from the latter, "
-            "or make an agent without it to go on from after="
-        )
-    if earlier.outside is not None:
-        raise UsageError(
-            f"the run before began from {earlier.outside!r}, which only the server has; go on with an agent of "
-            f"history={earlier.history!r}, or pass the whole conversation as after="
-        )
-
-
-def family(root: Agent[Any]) -> dict[str, AgentPlan]:
-    """Plan an agent with all that it may ask or hand over to, by name.
-
-    Raises:
-        UsageError: Two of them have one name, so that a state could not tell them apart.
-    """
-    found: dict[str, Agent[Any]] = {}
-    waiting = [root]
-    while waiting:
-        agent = waiting.pop()
-        known = found.setdefault(agent.name, agent)
-        if known is not agent:
-            raise UsageError(f"two agents are named {agent.name!r}; give each its own name=")
-        others = [tool.agent for tool in _delegates(agent).values()]
-        waiting += [other for other in others if found.get(other.name) is not other]
-    return {name: _plan(agent) for name, agent in found.items()}
-
-
-def _delegates(agent: Agent[Any]) -> dict[str, AgentTool | Handoff]:
-    return {tool.key: tool for tool in agent.registry if isinstance(tool, AgentTool | Handoff)}
-
-
-def _plan(agent: Agent[Any]) -> AgentPlan:
-    delegates = {
-        key: Delegate(tool.agent.name, isinstance(tool, Handoff), _beginner(tool.agent))
-        for key, tool in _delegates(agent).items()
-    }
-    return agent.plan(delegates)
-
-
-def _beginner(agent: Agent[Any]) -> Callable[[str], Thread]:
-    return lambda task: evolve(agent.thread(task), limits=agent.limits)
-
-
-def instructions_now(made: object) -> str:
-    """Give instructions that a function made; raises UsageError where they would have to be waited for."""
-    if inspect.iscoroutine(made):
-        made.close()
-        raise UsageError("instructions= is an async function, so they are known in a run only")
-    return str(made)
-
-
 def output_form(
-    output_type: Any, validators: Sequence[Callable[..., Any]], fixed: Mapping[str, Any]
+    output_type: Any, validators: Sequence[Callable[..., Any]], retries: object, fixed: Mapping[str, Any]
 ) -> OutputForm[Any] | None:
     """Make the form of the answer; None where it is plain text that nobody looks at."""
+    check_number("output_retries", retries, 0)
     if output_type is str and not validators:
         return None
-    if "format" in (fixed.get("text") or {}):
-        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
-    from agentrt.registry.outputs import OutputForm  # noqa: PLC0415 - pydantic's schema machinery
+    from agentrt.registry.outputs import FINAL_ANSWER, OutputForm  # noqa: PLC0415 - pydantic's schema machinery
 
-    return OutputForm[Any](output_type, validators=validators)
+    form = OutputForm[Any](output_type, validators=validators)
+    if not form.text and "format" in (fixed.get("text") or {}):
+        raise UsageError("output_type= and text={'format': …} both say what the answer looks like; leave one out")
+    if not form.text and any(tool.get("name") == FINAL_ANSWER for tool in fixed.get("tools", ())):
+        raise UsageError(
+            f"the answer of an output_type comes as a call of {FINAL_ANSWER!r} where a provider lacks text.format, so "
+            "give your tool another name"
+        )
+    return form
 
 
 def prices_from(prices: Prices | None) -> Prices | None:

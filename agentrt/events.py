@@ -6,7 +6,7 @@ the thread of a sub-agent, the call that it answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, NamedTuple
 
 from agentrt.core.pending import Pending
@@ -51,8 +51,10 @@ class Where(NamedTuple):
     parent: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Event:
+    """What all events have. Written once: making it for each class would double the time that importing them takes."""
+
     where: Where
 
     @property
@@ -80,8 +82,23 @@ class _Event:
         """The ``call_id`` of the call that the thread answers; None in the main thread."""
         return self.where.parent
 
+    def _values(self) -> dict[str, object]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
-@dataclass(slots=True)
+    def __eq__(self, other: object) -> bool:
+        """Compare class and fields."""
+        return isinstance(other, _Event) and type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        """Hash where it belongs; fields may be unhashable."""
+        return hash((type(self), self.where))
+
+    def __repr__(self) -> str:
+        """Show the fields."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values().items())})"
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class RunStarted(_Event):
     """The run begins, or goes on after it was put away.
 
@@ -94,7 +111,7 @@ class RunStarted(_Event):
     type: ClassVar[Literal["run.started"]] = "run.started"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TurnStarted(_Event):
     """A request goes out.
 
@@ -109,7 +126,7 @@ class TurnStarted(_Event):
     type: ClassVar[Literal["turn.started"]] = "turn.started"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TurnRestarted(_Event):
     """The reply broke off and is asked for again: what this turn has said so far counts no more.
 
@@ -122,7 +139,7 @@ class TurnRestarted(_Event):
     type: ClassVar[Literal["turn.restarted"]] = "turn.restarted"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TextDelta(_Event):
     """The model wrote a piece of text.
 
@@ -135,7 +152,7 @@ class TextDelta(_Event):
     type: ClassVar[Literal["text.delta"]] = "text.delta"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ReasoningDelta(_Event):
     """The model wrote a piece of its reasoning, or of the summary of it.
 
@@ -148,7 +165,7 @@ class ReasoningDelta(_Event):
     type: ClassVar[Literal["reasoning.delta"]] = "reasoning.delta"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class UsageReported(_Event):
     """The reply of a turn has come whole.
 
@@ -190,7 +207,7 @@ class UsageReported(_Event):
         return self.response.status
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ToolStarted(_Event):
     """A call is about to run, here or on the server.
 
@@ -209,7 +226,7 @@ class ToolStarted(_Event):
     type: ClassVar[Literal["tool.started"]] = "tool.started"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ToolProgress(_Event):
     """A running tool tells how far it is, or gives a part of its output.
 
@@ -230,7 +247,7 @@ class ToolProgress(_Event):
     type: ClassVar[Literal["tool.progress"]] = "tool.progress"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ToolFinished(_Event):
     """A call has its output.
 
@@ -255,7 +272,7 @@ class ToolFinished(_Event):
     type: ClassVar[Literal["tool.finished"]] = "tool.finished"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class DecisionNeeded(_Event):
     """A call waits for somebody's word.
 
@@ -268,7 +285,7 @@ class DecisionNeeded(_Event):
     type: ClassVar[Literal["pending"]] = "pending"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class LimitReached(_Event):
     """A limit refused a call, or makes the turn that begins the last one, or cuts the run.
 
@@ -281,7 +298,7 @@ class LimitReached(_Event):
     type: ClassVar[Literal["limit"]] = "limit"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class AgentChanged(_Event):
     """The thread was handed to another agent; ``agent`` is the new one.
 
@@ -294,7 +311,7 @@ class AgentChanged(_Event):
     type: ClassVar[Literal["agent.changed"]] = "agent.changed"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Noted(_Event):
     """Something was changed that the user should know: a broken history was mended, reasoning was left out.
 
@@ -307,7 +324,7 @@ class Noted(_Event):
     type: ClassVar[Literal["note"]] = "note"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class RunFinished(_Event):
     """The run is over, or waits for a decision.
 

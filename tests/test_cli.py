@@ -8,8 +8,8 @@ import time
 import pytest
 
 from agentrt.cli.demo import pick_file
-from agentrt.wire.text import visible
 from agentrt.testing import call, calls, http_error, raw, say
+from agentrt.wire.text import visible
 
 
 @pytest.fixture

@@ -196,7 +196,23 @@ def test_max_calls_per_turn():
     assert [text.startswith("Error: limit") for text in outputs(state)] == [False] * 3 + [True] * 2
 
 
-@pytest.mark.parametrize("limits", [{"max_turns": 0}, {"max_tool_calls": -1}, {"max_calls_per_turn": 0}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_turns": 0},
+        {"max_turns": True},
+        {"max_tool_calls": -1},
+        {"max_calls_per_turn": 0},
+        {"calls": ["f"]},
+        {"calls": {"f": -1}},
+        {"tokens": 0},
+        {"cost": 0},
+        {"cost": float("nan")},
+        {"seconds": "1"},
+        {"seconds": True},
+        {"on_limit": "shout"},
+    ],
+)
 def test_limits_out_of_range(limits):
     with pytest.raises(UsageError, match="must be"):
         Limits(**limits)
@@ -248,7 +264,8 @@ def test_stopping_answers_what_is_open():
     state, _ = step(state, out(effects[1], "had ended"))
     state, effects = step(state, Stop())
     assert effects == [Finish("cancelled")]
-    assert outputs(state) == ["Error: the run was cancelled before this call had ended", "had ended"]
+    told = "this call had begun when the run was cancelled, so its outcome is unknown; it is not repeated"
+    assert outputs(state) == [f"Error: {told}", "had ended"]
     assert step(fresh(), Stop())[0].status == "cancelled"
 
 

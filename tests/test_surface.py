@@ -89,9 +89,10 @@ def test_the_footprint_of_a_run():
             before = sys.gettrace()
             sys.settrace(trace)
             try:
-                assert (await agent.run("go")).text == "3"
+                result = await agent.run("go")
             finally:
                 sys.settrace(before)
+            assert result.text == "3"
             return {name for name, _ in lines}, functions, lines
 
     files, functions, lines = anyio.run(measure)

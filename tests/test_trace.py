@@ -30,7 +30,7 @@ from agentrt.events import (
     Where,
 )
 from agentrt.trace import RunTrace, tracing_is_on
-from agentrt.wire.responses import Usage
+from agentrt.wire.responses import Response, Usage
 
 SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 MAIN = Where("run_1", "chef", "main", 1)
@@ -84,9 +84,10 @@ def recorder():
 
 
 def usage(where=MAIN, **more):
-    return UsageReported(
-        where, Usage(100, 20, 30, 5), Usage(100, 20), model="m-2026-01-01", response_id="resp_1", **more
-    )
+    told = {"input_tokens": 100, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 30}}
+    told["output_tokens_details"] = {"reasoning_tokens": 5}
+    raw = {"id": "resp_1", "model": "m-2026-01-01", "status": more.pop("status", "completed"), "usage": told}
+    return UsageReported(where, Response(raw), Usage(), **more)
 
 
 def started(call_id, name="cook", where=MAIN, **more):
@@ -377,7 +378,7 @@ def test_a_provider_has_the_conventions_name(recorder, profile, name):
 
 
 def test_a_model_that_is_not_known_is_left_out_of_the_name(recorder):
-    recorder.trace(RunStarted(MAIN), TurnStarted(MAIN, last=False), UsageReported(MAIN, Usage(), Usage()), DONE)
+    recorder.trace(RunStarted(MAIN), TurnStarted(MAIN, last=False), UsageReported(MAIN, Response({}), Usage()), DONE)
     assert "gen_ai.request.model" not in recorder.spans["chat"].attributes
     assert "gen_ai.response.model" not in recorder.spans["chat"].attributes
 

@@ -229,16 +229,16 @@ class Client(Endpoints):
             bodies = [encode_request(params)]
         else:
             bodies = [encode_request({**params, "model": name}) for name in model_names(model)]
-        timeouts = self._timeouts
-        if params.get("timeout") is not None:
-            timeouts = Timeouts(timeouts.connect, timeouts.idle, params["timeout"])
+        timeouts, whole = self._timeouts, params.get("timeout")
+        timeouts = timeouts if whole is None else Timeouts(timeouts.connect, timeouts.idle, whole)
         retries = self._max_retries if params.get("max_retries") is None else params["max_retries"]
         sent: dict[str, Any] = {**params, **(params.get("extra_body") or {})}
         background = bool(sent.get("background"))
         acts = background or sent.get("conversation") is not None or any(map(may_act, sent.get("tools") or ()))
         headers = self._with_ids({"content-type": "application/json", **(params.get("extra_headers") or {})})
-        url = self._responses_url
-        first = PreparedRequest("POST", url, headers, bodies[0], timeouts, retries, not acts, background)
+        first = PreparedRequest(
+            "POST", self._responses_url, headers, bodies[0], timeouts, retries, not acts, background
+        )
         return [first] if len(bodies) == 1 else first.for_each(bodies)
 
     def _request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Self
 
 import anyio
@@ -25,6 +26,7 @@ _GRACE_SECONDS = {"failed": 1.0}
 _DRAIN_SECONDS = 0.2
 
 
+@dataclass(eq=False, repr=False)
 class ResponseStream:
     """The events of one response: ``async with client.stream(…) as stream: async for event in stream: …``.
 
@@ -38,26 +40,21 @@ class ResponseStream:
             what broke it, and the stream's clock; None where that is not possible.
     """
 
-    _opened: Opened | None = None
-    _chunks: AsyncGenerator[bytes, None] | None = None
-    _response: Response | None = None
-    _drained = False
-    _assembler: Assembler | None = None
-    tries = 0
+    request: PreparedRequest
+    _opener: Callable[[], Awaitable[Opened]]
+    _resume: Resume | None = None
+    tries: int = field(default=0, init=False)
     """How often the request was sent before it was answered."""
-    begun = 0
+    begun: int = field(default=0, init=False)
     """How often its events came from the first one on."""
-    breaks = 0
+    breaks: int = field(default=0, init=False)
     """How often in a row the stream broke without a new event."""
-
-    def __init__(
-        self, request: PreparedRequest, opener: Callable[[], Awaitable[Opened]], resume: Resume | None = None
-    ) -> None:
-        self.request = request
-        """What is sent; of several models, to the first."""
-        self._opener = opener
-        self._resume = resume
-        self._ready: deque[Event] = deque()
+    _ready: deque[Event] = field(default_factory=deque[Event], init=False)
+    _opened: Opened | None = field(default=None, init=False)
+    _chunks: AsyncGenerator[bytes, None] | None = field(default=None, init=False)
+    _response: Response | None = field(default=None, init=False)
+    _drained: bool = field(default=False, init=False)
+    _assembler: Assembler | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Send the request; raises what ``Client.create`` raises."""

@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
@@ -59,22 +60,20 @@ class Timeouts:
         self.whole = whole
 
 
+@dataclass(slots=True, eq=False)
 class Clock:
     """The clocks of one request: silence between events, and the deadline of the whole.
 
     Args:
         timeouts: How long each may take.
-        deadline: When the whole must be over, on the event loop's clock, `anyio.current_time`.
+        deadline: When the whole must be over, on the event loop's clock.
+        waiting: The scope of the wait for the network that is under way, if any.
     """
 
-    __slots__ = ("_quiet_until", "deadline", "timeouts", "waiting")
-
-    def __init__(self, timeouts: Timeouts, deadline: float = math.inf) -> None:
-        self.timeouts = timeouts
-        self.deadline = deadline
-        self.waiting: anyio.CancelScope | None = None
-        """The scope of the wait for the network that is under way, if any."""
-        self._quiet_until = math.inf
+    timeouts: Timeouts
+    deadline: float = math.inf
+    waiting: anyio.CancelScope | None = None
+    _quiet_until: float = math.inf
 
     def ring(self) -> None:
         """Let the deadline be now: the wait that is under way ends, and there will be no other."""
@@ -254,7 +253,8 @@ async def read_chunks(sent: Sent, sender: Sender, clock: Clock) -> AsyncGenerato
 
     httpx 0.28 decodes a chunk whole, which makes 67 MB of a bomb's 64 kB (measured), so neither library decodes here.
     """
-    unpacker = _unpacker(sent.headers.get("content-encoding", "identity").strip().lower())
+    encoding = sent.headers.get("content-encoding", "identity").strip().lower()
+    unpacker = None if encoding in ("", "identity") else _unpacker(encoding)
     async with aclosing(cast("AsyncGenerator[bytes, None]", sent.stream.__aiter__())) as chunks:
         while True:
             chunk: bytes | None = None
@@ -289,8 +289,6 @@ async def read_body(chunks: AsyncIterator[bytes], limit: int = MAX_BODY_BYTES) -
 
 
 def _unpacker(encoding: str) -> Any:
-    if encoding in ("", "identity"):
-        return None
     if encoding in ("gzip", "x-gzip", "deflate"):
         import zlib  # noqa: PLC0415 - we ask for identity
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentrt.wire.items import CALLS, CLIENT_CALLS, Item, Message, item_view
+from agentrt.wire.items import CALLS, CLIENT_CALLS, HOSTED_CALLS, Item, Message, item_view
 from agentrt.wire.json import as_str, dump, is_dict, parse
 
 if TYPE_CHECKING:
@@ -47,11 +47,15 @@ class Reply(NamedTuple):
         kept: What goes into the history.
         calls: The calls that are owed an answer, by position in ``output``.
         refused: Answers to those of them that can't be run.
+        hosted: How many calls the server ran by itself.
+        compacted: Whether the server compacted the history along the way.
     """
 
     kept: list[Item]
     calls: dict[int, Item]
     refused: dict[int, Item]
+    hosted: int = 0
+    compacted: bool = False
 
 
 def read_reply(items: Sequence[Item]) -> Reply:
@@ -71,6 +75,9 @@ def read_reply(items: Sequence[Item]) -> Reply:
                 reply.refused[index] = failure(item, told)
             elif item.status == "incomplete":
                 reply.refused[index] = failure(item, "the call came incomplete, so it was not run")
+        elif item.type in HOSTED_CALLS or item.type == "compaction":
+            own = item.type != "compaction"
+            reply = reply._replace(hosted=reply.hosted + own, compacted=reply.compacted or not own)
         reply.kept.append(item)
     return reply
 
@@ -195,5 +202,6 @@ def next_request(
         elif thread.turn > 1 and choice is not None and choice not in _FREE_CHOICES:
             # A forced choice was obeyed by the first turn; forced again it would loop for ever.
             narrowed = is_dict(choice) and choice.get("type") == "allowed_tools"
-            params["tool_choice"] = {**choice, "mode": "auto"} if narrowed else "auto"
+            free = "auto" if final is None else "required"
+            params["tool_choice"] = {**choice, "mode": "auto"} if narrowed else free
     return {name: value for name, value in added.items() if name not in params and name not in refused} | params

@@ -149,7 +149,7 @@ def stopped(state: RunState, _: Thread, event: Stop) -> Step:
     """End all threads here."""
     how = "cancelled" if event.status == "cancelled" else f"stopped ({event.stopped_by or event.status})"
     threads = {name: _closed(thread, how) for name, thread in state.threads.items()}
-    meter = evolve(state.meter, seconds=max(state.meter.seconds, event.seconds))
+    meter = state.meter._replace(seconds=max(state.meter.seconds, event.seconds))
     notes = state.notes if event.note is None else (*state.notes, event.note)
     stopped_by = state.stopped_by or event.stopped_by
     state = evolve(state, threads=threads, status=event.status, stopped_by=stopped_by, meter=meter, notes=notes)

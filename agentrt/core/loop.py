@@ -2,18 +2,19 @@
 
 `step` is pure: no I/O, no clock, no randomness, no user code. A driver performs the effects that it returns and feeds
 back what happened as events. The table `LEGAL` at the end is the whole of what may happen when; anything else raises
-and changes nothing. Events and effects are in ``protocol.py``, what interrupts a run in ``interrupts.py``.
+and changes nothing. Events and effects are in ``protocol.py``; what is rarer than a reply with calls of tools
+is in ``replies.py``, what interrupts a run in ``interrupts.py``, what limits leave in ``budget.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from agentrt.core import interrupts
-from agentrt.core.history import answer_all, failure, final_text, is_twin, read_reply
+from agentrt.core import budget, interrupts, replies
+from agentrt.core.history import answer_all, failure, final_text, read_reply
 from agentrt.core.protocol import (
-    Ask,
     CallModel,
     CallSeen,
     ConversationMade,
@@ -32,17 +33,16 @@ from agentrt.core.protocol import (
     ToolReturned,
     Withdrawn,
 )
-from agentrt.core.roles import OWN, own_roles, taken
-from agentrt.core.state import NO_CALLS, Meter, Phase, RunState, Status, Thread, Verdict, evolve
+from agentrt.core.roles import taken
+from agentrt.core.state import NO_CALLS, Meter, Phase, RunState, Status, Thread, evolve
 from agentrt.errors import UsageError
-from agentrt.wire.items import HOSTED_CALLS, Item, item_view
-from agentrt.wire.json import as_str
+from agentrt.wire.items import Item
 
 __all__ = ["LEGAL", "Move", "step"]
 
-_PLAIN = Verdict()
 _TURN = Meter(turns=1)
-_COUNTED = ("tool", "agent")
+_ASK, _ROLE, _WAITS = attrgetter("ask"), attrgetter("role"), attrgetter("waiting")
+_TOOLS = frozenset({"tool"})
 
 
 def step(state: RunState, event: Event) -> Step:
@@ -63,8 +63,15 @@ def step(state: RunState, event: Event) -> Step:
     if thread is None or move is None:
         where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
         raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
-    state, effects = move.handler(state, thread, event)
-    if state.status is None and not isinstance(event, Withdrawn) and _only_waits(state):
+    after, effects = move.handler(state, thread, event)
+    if any(map(_WAITS, after.threads.values())) and after.status is None and not isinstance(event, Withdrawn):
+        after, effects = _or_pending(after, effects)
+    return evolve(after, steps=state.steps + 1), effects
+
+
+def _or_pending(state: RunState, effects: list[Effect]) -> Step:
+    """End in ``pending`` where nothing goes on any more without a decision."""
+    if not any(map(_works, state.threads.values())):
         return evolve(state, status="pending"), [*effects, Finish("pending")]
     return state, effects
 
@@ -73,174 +80,69 @@ def step(state: RunState, event: Event) -> Step:
 
 
 def _begin(state: RunState, _: Thread, event: Start) -> Step:
-    return _ask(state, event.thread)
+    return ask(state, event.thread)
 
 
-def _ask(state: RunState, name: str) -> Step:
+def ask(state: RunState, name: str) -> Step:
     """Ask the model, for the last time where a limit is near; or end the thread where there is nothing left."""
-    thread = state.threads[name]
-    last: tuple[str | None, bool] = (None, False)
-    for limits, meter, reserved in state.scopes(name):
-        because, of_run = meter.last_because(limits, reserved), meter is state.meter
-        if because is not None:
-            gentle = limits.on_limit == "answer" or because == "max_turns" or thread.turn == 0
-            if meter.turns >= limits.max_turns or not gentle:
-                return _finish(state.limited(name, because, run=of_run), name, "limit")
-            last = (because, of_run) if last[0] is None else last
+    near: budget.Near | None = None
+    if len(state.threads) > 1 or state.meter.last_because(state.limits) is not None:
+        near = budget.near(state, name)
+        if near is not None and near.spent:
+            return finish(state.limited(name, near.limit, run=near.of_run), name, "limit")
     state = state.charged(name, _TURN)
-    begun: dict[str, Any] = {"phase": "model", "turn": thread.turn + 1, "last": last[0], "last_of_run": last[1]}
-    thread = evolve(state.threads[name], **begun, **NO_CALLS)
+    last, of_run = (None, False) if near is None else (near.limit, near.of_run)
+    thread = state.threads[name]
+    thread = evolve(thread, phase="model", turn=thread.turn + 1, last=last, last_of_run=of_run, **NO_CALLS)
     return state.put(name, thread), [request(state, name, thread)]
 
 
 def request(state: RunState, name: str, thread: Thread) -> CallModel:
     """Make the effect that asks the model in the thread's turn."""
     forced = thread.last is not None and (thread.limits or state.limits).on_limit == "answer"
-    lefts = [left for limits, meter, _ in state.scopes(name) if (left := meter.calls_left(limits)) is not None]
-    return CallModel(thread.turn, forced, min(lefts, default=None) or None, name)
+    bounded = len(state.threads) > 1 or state.limits.max_tool_calls is not None
+    return CallModel(thread.turn, forced, budget.calls_left(state, name) if bounded else None, name)
 
 
 # --- the reply
 
 
-def _seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
-    """Run a pure call while its reply goes on, if it fits whatever comes before it."""
-    check_turn(thread, event.turn)
-    if not _may_run_early(state, thread, event):
-        return state, []
-    thread = evolve(
-        thread,
-        calls={**thread.calls, event.position: event.call},
-        verdicts={**thread.verdicts, event.position: event.verdict},
-        handed=thread.handed | {event.position},
-    )
-    return state.put(event.thread, thread), [RunTool(event.turn, event.position, event.call, event.thread)]
-
-
-def _may_run_early(state: RunState, thread: Thread, event: CallSeen) -> bool:
-    key = event.verdict.key
-    call_id = as_str(event.call.raw.get("call_id"))
-    again = any(as_str(call.raw.get("call_id")) == call_id for call in thread.calls.values())
-    if again or not thread.parallel or event.verdict.lane is not None:
-        return False  # what shares its lane may stand before it, unseen
-    for limits, meter, _ in state.scopes(event.thread):
-        bounded = limits.max_tool_calls is not None or key in limits.calls
-        if bounded and thread.parent is not None and meter is not thread.meter:
-            return False  # others may use up what it counts on before its reply has come
-    room, _, _ = _room(state, event.thread, thread, 0)
-    left, _ = state.caps(event.thread).get(key, (room, True))
-    return event.position < min(room, left)
-
-
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
-    check_turn(thread, event.turn)
+    if event.turn != thread.turn:
+        check_turn(thread, event.turn)
     name, response, verdicts = event.thread, event.response, event.verdicts
     reply = read_reply(response.items)
-    calls = reply.calls
-    kinds = [item.type for item in reply.kept]
-    hosted = sum(kind in HOSTED_CALLS for kind in kinds)
-    counted = [index for index in calls if verdicts.get(index, _PLAIN).role in _COUNTED]
-    caps = state.caps(name)
-    refused, reached = _beyond(state, name, thread, verdicts, calls, counted, hosted, caps)
-    by_tool: dict[str, int] = {}
-    for index in counted if caps else ():
-        key = verdicts.get(index, _PLAIN).key
-        by_tool[key] = by_tool.get(key, 0) + 1
-    spent = Meter(0, hosted + len(counted), response.usage, event.cost or 0.0, 0.0, by_tool)
+    calls, free = reply.calls, state.limits
+    simple = len(state.threads) == 1 and thread.last is None and len(calls) <= free.max_calls_per_turn
+    simple = (
+        simple and free.max_tool_calls is None and not free.calls and _TOOLS.issuperset(map(_ROLE, verdicts.values()))
+    )
+    refused, reached = dict[int, Item](), list[tuple[str, bool]]()
+    worked = max(0.0, event.seconds - state.meter.seconds)
+    spent = Meter(0, reply.hosted + len(calls), response.usage, event.cost or 0.0, worked)
+    if not simple:
+        refused, reached, spent = budget.held(state, name, reply, verdicts, spent)
     state = state.charged(name, spent)
-    state = evolve(state, meter=evolve(state.meter, seconds=max(state.meter.seconds, event.seconds)))
     before, thread = thread, evolve(state.threads[name], items=(*thread.items, *reply.kept))
-    if "compaction" in kinds:
-        thread = evolve(thread, compacted=True)
-    if thread.history != "replay":
-        anchor = response.id if thread.history == "response" else thread.anchor
-        thread = evolve(thread, anchor=anchor, known=len(thread.items) if anchor else 0)
+    if reply.compacted or thread.history != "replay":
+        thread = replies.kept_by_server(thread, response, compacted=reply.compacted)
     if response.status != "completed":
-        told = f"the reply ended {response.status}, so its calls were not run"
-        items = answer_all(thread.items, calls, {index: failure(call, told) for index, call in calls.items()})
-        status: Status = "cancelled" if response.status == "cancelled" else "incomplete"
-        return _finish(state.put(name, evolve(thread, items=items)), name, status)
+        return replies.cut_off(state.put(name, thread), name, calls, response.status)
     if not calls:
-        return _answered(state.put(name, thread), name, event)
-    outputs = {**reply.refused, **refused}
-    handed = set(outputs)
-    for index, call in before.calls.items():  # those that ran eagerly
-        if index in before.handed and index in calls and index not in outputs and is_twin(call, calls[index]):
-            handed.add(index)
-            outputs.update({index: before.outputs[index]} if index in before.outputs else {})
-    asked = (i for i, verdict in verdicts.items() if verdict.ask is not None and verdict.role not in OWN)
-    waiting = frozenset(i for i in asked if i in calls and i not in outputs)
-    more = {"calls": calls, "outputs": outputs, "handed": frozenset(handed), "waiting": waiting, "verdicts": verdicts}
-    thread = evolve(thread, phase="tools", **more)
-    if any(verdict.role in OWN for verdict in verdicts.values()):
-        thread = own_roles(thread, event.output_retries)
-    state = state.put(name, thread)
-    for limit, of_run in reached:
-        state = state.limited(name, limit, run=of_run)
-    return settle(state, name, [])
+        if event.problem is not None:
+            return replies.sent_back(state.put(name, thread), name, event)
+        return finish(state.put(name, thread), name, "refused" if response.is_refusal else "completed")
+    plain = simple and thread.parallel and not (before.calls or reply.refused)
+    if not plain or any(map(_ASK, verdicts.values())):
+        return replies.mixed(state, name, thread, before, reply, refused, reached, event)
+    thread = evolve(thread, phase="tools", calls=calls, verdicts=verdicts, handed=frozenset(calls))
+    return state.put(name, thread), [RunTool(event.turn, index, call, name) for index, call in calls.items()]
 
 
 def check_turn(thread: Thread, turn: int) -> None:
     """Raise UsageError where an event is of another turn."""
     if turn != thread.turn:
         raise UsageError(f"a reply to turn {turn} can't come in turn {thread.turn}")
-
-
-def _room(state: RunState, name: str, thread: Thread, hosted: int) -> tuple[int, str, bool]:
-    """Count how many local calls of a reply may run, and name the limit that refuses the rest, and whose it is."""
-    if thread.last is not None:
-        return 0, thread.last, thread.last_of_run
-    found = (state.limits.max_calls_per_turn, "max_calls_per_turn", True)
-    for limits, meter, _ in state.scopes(name):
-        left = meter.calls_left(limits)
-        of_run = meter is state.meter
-        found = min(found, (limits.max_calls_per_turn, "max_calls_per_turn", of_run), key=lambda room: room[0])
-        if left is not None and max(0, left - hosted) < found[0]:
-            found = (max(0, left - hosted), "max_tool_calls", of_run)
-    return found
-
-
-def _beyond(
-    state: RunState,
-    name: str,
-    thread: Thread,
-    verdicts: Mapping[int, Verdict],
-    calls: Mapping[int, Item],
-    counted: Sequence[int],
-    hosted: int,
-    caps: dict[str, tuple[int, bool]],
-) -> tuple[dict[int, Item], list[tuple[str, bool]]]:
-    """Answer the calls that no limit leaves room for; gives also these limits, and whether they are the run's."""
-    room, limit, of_run = _room(state, name, thread, hosted)
-    told = f"limit reached ({limit}), so this call was not run; answer with what you have"
-    over = {index: failure(calls[index], told) for index in counted[room:]}
-    if thread.last is not None:
-        free = (index for index in calls if verdicts.get(index, _PLAIN).role in ("handoff", "mcp"))
-        over |= {index: failure(calls[index], told) for index in free}
-    reached = [(limit, of_run)] if over else []
-    for index in counted[:room]:
-        key = verdicts.get(index, _PLAIN).key
-        if key in caps:
-            left, of_run = caps[key]
-            if left <= 0:
-                told = f"limit reached (calls of {key}), so this call was not run; go on without it"
-                over[index] = failure(calls[index], told)
-                reached.append(("calls", of_run))
-            caps[key] = left - 1, of_run
-    return over, reached
-
-
-def _answered(state: RunState, name: str, event: ModelReplied) -> Step:
-    """End the thread with its answer, or send back one that doesn't fit."""
-    thread, response = state.threads[name], event.response
-    if event.problem is None or response.refusal is not None:
-        refusal = response.refusal is not None and not response.text
-        return _finish(state, name, "refused" if refusal else "completed")
-    if thread.last is not None or thread.tries >= event.output_retries:
-        return _finish(state.put(name, evolve(thread, problem=event.problem)), name, "incomplete")
-    told = f"This answer can't be used: {event.problem}\nAnswer again, in the form that was asked for."
-    items = (*thread.items, item_view({"type": "message", "role": "user", "content": told}))
-    return _ask(state.put(name, evolve(thread, items=items, tries=thread.tries + 1)), name)
 
 
 # --- running calls
@@ -264,7 +166,7 @@ def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
     thread, answered = state.threads[name], -1
     while len(thread.handed) < len(thread.calls) and len(thread.outputs) > answered:
         answered = len(thread.outputs)  # a sub-agent that can't begin is answered, which lets the next one begin
-        state, more = _hand_out(state, name)
+        state, more = replies.hand_out(state, name)
         thread, effects = state.threads[name], effects + more
     if len(thread.outputs) < len(thread.calls):
         return state, effects
@@ -273,64 +175,14 @@ def settle(state: RunState, name: str, effects: list[Effect]) -> Step:
         thread = evolve(thread, agent=thread.handoff[0], parallel=thread.handoff[1], handoff=None)
     state = state.put(name, thread)
     if thread.answer is not None:
-        state, more = _finish(state, name, "completed")
+        state, more = finish(state, name, "completed")
     elif thread.problem is not None:
-        state, more = _finish(state, name, "incomplete")
+        state, more = finish(state, name, "incomplete")
     elif thread.last is None:
-        state, more = _ask(state, name)
+        state, more = ask(state, name)
     else:
-        state, more = _finish(state.limited(name, thread.last, run=thread.last_of_run), name, "limit")
+        state, more = finish(state.limited(name, thread.last, run=thread.last_of_run), name, "limit")
     return state, effects + more
-
-
-def _hand_out(state: RunState, name: str) -> Step:
-    """Give out the calls that nothing holds up: one at a time in serial mode, and none behind one that waits."""
-    thread = state.threads[name]
-    effects: list[Effect] = []
-    new: list[int] = []
-    lanes: set[str | None] = set()
-    for index, call in thread.calls.items():
-        verdict = thread.verdicts.get(index, _PLAIN)
-        if index in thread.outputs or (verdict.lane is not None and verdict.lane in lanes):
-            continue
-        if index not in thread.handed:
-            new.append(index)
-            if index in thread.waiting and verdict.ask is not None:
-                effects.append(Ask(verdict.ask))
-            elif verdict.role != "agent":
-                effects.append(RunTool(thread.turn, index, call, name, thread.edited.get(index)))
-        if index in thread.waiting:
-            lanes.add(verdict.lane)
-        if not thread.parallel or (verdict.exclusive and index in thread.waiting):
-            break
-    state = state.put(name, evolve(thread, handed=thread.handed.union(new)))
-    for index in new:
-        verdict = thread.verdicts.get(index, _PLAIN)
-        if verdict.begin is not None and index not in thread.waiting:
-            state, more = _spawn(state, name, index, verdict.begin)
-            effects += more
-    return state, effects
-
-
-def _spawn(state: RunState, name: str, position: int, begin: Thread) -> Step:
-    """Begin the thread of a sub-agent, if there are requests left for its answer and for those that wait."""
-    thread = state.threads[name]
-    for limits, meter, reserved in state.scopes(name):
-        if meter.turns + reserved + 2 > limits.max_turns:
-            told = "limit reached (max_turns), so this call was not run; answer with what you have"
-            outputs = {**thread.outputs, position: failure(thread.calls[position], told)}
-            state = state.put(name, evolve(thread, outputs=outputs))
-            return state.limited(name, "max_turns", run=meter is state.meter), []
-    child = f"{name}/{thread.turn}.{position}"
-    call_id = as_str(thread.calls[position].raw.get("call_id"))
-    begin = evolve(begin, parent=name, position=position, call_id=call_id)
-    return _ask(state.put(child, begin), child)
-
-
-def _only_waits(state: RunState) -> bool:
-    """Tell whether nothing goes on any more without a decision."""
-    threads = state.threads.values()
-    return any(thread.waiting for thread in threads) and not any(map(_works, threads))
 
 
 def _works(thread: Thread) -> bool:
@@ -340,7 +192,7 @@ def _works(thread: Thread) -> bool:
     return any(map(thread.under_way, thread.handed))
 
 
-def _finish(state: RunState, name: str, status: Status) -> Step:
+def finish(state: RunState, name: str, status: Status) -> Step:
     """End a thread: the run with the main one, else the call that it answers has its output."""
     thread = evolve(state.threads[name], phase="done", **NO_CALLS)
     state = state.put(name, thread)
@@ -374,10 +226,10 @@ class Move(NamedTuple):
 
 
 LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
-    ("new", Start): Move(_begin, ("model", "done"), "ask the model"),
+    ("new", Start): Move(_begin, ("model",), "ask the model"),
     ("model", ConversationMade): Move(interrupts.made, ("model",), "note the conversation"),
     ("model", Moved): Move(interrupts.moved, ("model",), "leave out what only another server can read"),
-    ("model", CallSeen): Move(_seen, ("model",), "run a pure call early"),
+    ("model", CallSeen): Move(replies.seen, ("model",), "run a pure call early"),
     ("model", ToolReturned): Move(_returned, ("model",), "keep its output"),
     ("model", ModelReplied): Move(_replied, ("tools", "model", "done"), "run the calls, or end with the answer"),
     ("model", ModelFailed): Move(interrupts.failed, ("model",), "ask again in another form"),
@@ -385,7 +237,7 @@ LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
     ("tools", Decided): Move(interrupts.decided, ("tools", "model", "done"), "run the call, or answer it"),
     ("model", Withdrawn): Move(interrupts.withdrawn, ("model",), "take back calls that had not begun"),
     ("tools", Withdrawn): Move(interrupts.withdrawn, ("tools",), "take back calls that had not begun"),
-    ("new", Resume): Move(interrupts.resumed, ("model", "done"), "begin"),
+    ("new", Resume): Move(interrupts.resumed, ("model",), "ask the model"),
     ("model", Resume): Move(interrupts.resumed, ("model",), "ask again"),
     ("tools", Resume): Move(interrupts.resumed, ("tools", "model", "done"), "run again what may be run twice"),
     ("new", Stop): Move(interrupts.stopped, ("done",), "end"),

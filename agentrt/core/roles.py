@@ -22,6 +22,7 @@ def own_roles(thread: Thread, output_retries: int) -> Thread:
         thread: The thread, with the reply's calls.
         output_retries: How often an output that doesn't fit is sent back.
     """
+    tries = thread.tries
     for index, call in thread.calls.items():
         verdict = thread.verdicts.get(index)
         if verdict is None or verdict.role not in OWN or index in thread.outputs:
@@ -39,8 +40,8 @@ def own_roles(thread: Thread, output_retries: int) -> Thread:
             )
             output = taken(call, "This is taken as the answer.")
         else:
-            spent = thread.last is not None or thread.tries >= output_retries
-            changes = {"tries": thread.tries + 1, "problem": verdict.problem if spent else None}
+            spent = thread.last is not None or tries >= output_retries
+            changes = {"problem": verdict.problem} if spent else {"tries": tries + 1}
             output = failure(call, verdict.problem)
         outputs = {**thread.outputs, index: output}
         thread = evolve(thread, outputs=outputs, handed=thread.handed | {index}, **changes)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from agentrt.core.limits import Limits
 from agentrt.core.pending import Pending
@@ -44,11 +45,20 @@ def evolve(value: T, **changes: Any) -> T:
     return copy
 
 
-@dataclass(frozen=True)
-class Meter:
+class _Data:
+    """Compares by its fields. Written once, as making it for each class takes its time whenever agentrt is imported."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return id(type(self))  # fields may be dicts
+
+
+class Meter(NamedTuple):
     """What was used, all threads below together.
 
-    Args:
+    Attributes:
         turns: Requests made.
         calls: Calls that the model made, hosted ones included.
         usage: Tokens.
@@ -59,28 +69,22 @@ class Meter:
 
     turns: int = 0
     calls: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     cost: float = 0.0
     seconds: float = 0.0
-    by_tool: Mapping[str, int] = field(default_factory=dict[str, int])
+    by_tool: Mapping[str, int] = MappingProxyType({})
 
     def calls_left(self, limits: Limits) -> int | None:
         """Count the calls that remain of ``max_tool_calls``; None where there is no bound."""
         return None if limits.max_tool_calls is None else max(0, limits.max_tool_calls - self.calls)
 
-    def plus(self, other: Meter) -> Meter:
+    def plus(self, more: Meter) -> Meter:
         """Add up two meters, field by field."""
         by_tool = self.by_tool
-        for key, number in other.by_tool.items():
-            by_tool = {**by_tool, key: by_tool.get(key, 0) + number}
-        return Meter(
-            self.turns + other.turns,
-            self.calls + other.calls,
-            self.usage.plus(other.usage),
-            self.cost + other.cost,
-            self.seconds + other.seconds,
-            by_tool,
-        )
+        if more.by_tool:
+            by_tool = {**by_tool, **{key: by_tool.get(key, 0) + number for key, number in more.by_tool.items()}}
+        turns, calls, cost = self.turns + more.turns, self.calls + more.calls, self.cost + more.cost
+        return Meter(turns, calls, self.usage.plus(more.usage), cost, self.seconds + more.seconds, by_tool)
 
     def last_because(self, limits: Limits, reserved: int = 0) -> str | None:
         """Name the limit for which the next request must be the one that answers; None while there is none.
@@ -98,8 +102,8 @@ class Meter:
         return "max_turns" if self.turns + 1 + reserved >= limits.max_turns else None
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, eq=False, repr=False)
+class Verdict(_Data):
     """What a driver found out about a call, as the core can't ask. It stays with the call until that is answered.
 
     Args:
@@ -130,8 +134,8 @@ class Verdict:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class Thread:
+@dataclass(frozen=True, eq=False, repr=False)
+class Thread(_Data):
     """One conversation of the run.
 
     Args:
@@ -220,8 +224,8 @@ NO_CALLS: Mapping[str, Any] = {
 """All that a thread knows of the calls of a reply, while there is none."""
 
 
-@dataclass(frozen=True)
-class RunState:
+@dataclass(frozen=True, eq=False, repr=False)
+class RunState(_Data):
     """Where a run stands. ``to_json`` and ``from_json`` put it away and take it up again.
 
     Args:
@@ -233,6 +237,7 @@ class RunState:
         stopped_by: The limit that refused a call or cut the run; None where none did.
         notes: What was changed that the user should know: a broken history that was mended, reasoning left out.
         session: The id of the conversation that the run belongs to; None where it belongs to none.
+        steps: Events that led here: of two states of one run, the one with more is the later.
     """
 
     run_id: str
@@ -243,6 +248,11 @@ class RunState:
     stopped_by: str | None = None
     notes: tuple[str, ...] = ()
     session: str | None = None
+    steps: int = 0
+
+    def __repr__(self) -> str:
+        """Show which run it is and how it stands, not what was said."""
+        return f"RunState({self.run_id!r}, status={self.status!r}, threads={list(self.threads)})"
 
     def put(self, name: str, thread: Thread) -> RunState:
         """Give the state with a thread in another form."""

@@ -39,8 +39,14 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
 }
 """What fits a field, by its annotation; what else there is, is read by a function of its own."""
 
+
+def _annotated(kind: type[Any]) -> list[tuple[str, str]]:
+    """Give the annotations as they are written; a NamedTuple keeps them wrapped."""
+    return [(name, str(getattr(told, "__forward_arg__", told))) for name, told in kind.__annotations__.items()]
+
+
 _CHECKS: Mapping[type[Any], list[tuple[str, Callable[[Any], bool]]]] = {
-    kind: [(part.name, _FITS[str(part.type)]) for part in fields(kind) if part.type in _FITS]
+    kind: [(name, _FITS[text]) for name, text in _annotated(kind) if text in _FITS]
     for kind in (Meter, Pending, RunState, Thread, Verdict)
 }
 
@@ -112,7 +118,7 @@ def _each(values: object, kind: str) -> list[Any]:
 
 
 def _meter_out(meter: Meter) -> dict[str, Any]:
-    return {**meter.__dict__, "usage": meter.usage._asdict()}
+    return {**meter._asdict(), "usage": meter.usage._asdict(), "by_tool": dict(meter.by_tool)}
 
 
 def _meter_in(raw: dict[str, Any]) -> Meter:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 from agentrt.client import Client, ResponseStream
-from agentrt.core.history import next_request, unanswerable
+from agentrt.core.history import final_text, next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
 from agentrt.core.state import Verdict
 from agentrt.drivers.hosted import HostedCalls
+from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import (
     IncompleteStreamError,
     ResponseFailedError,
@@ -22,7 +24,7 @@ from agentrt.errors import (
     UnreachableError,
     UsageError,
 )
-from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported
+from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported, Where
 from agentrt.registry.context import Context
 from agentrt.wire.events import Event
 from agentrt.wire.items import CALLS, CLIENT_CALLS
@@ -37,6 +39,7 @@ T = TypeVar("T")
 Told = RunEvent | ModelReplied | None
 logger = logging.getLogger("agentrt.run")
 
+_CANCEL_SECONDS = 2.0
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
@@ -61,27 +64,29 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this module
         self.error = error
 
 
+@dataclass(eq=False, repr=False)
 class Asking:
     """One turn.
 
     Args:
         run: The run.
         effect: What the core asks for.
-        client: The client of the thread's agent.
+        plan: The plan of the thread's agent.
+        client: Its client.
+        where: Where what happens belongs.
         interruptible: Whether `interrupt` may be called; other turns end with their task.
     """
 
-    _interrupted = False
+    _run: Run[Any]
+    _effect: CallModel
+    _plan: AgentPlan
+    _client: Client
+    _where: Where
+    _interruptible: bool
+    _interrupted: bool = False
     _waiting: anyio.CancelScope | None = None
     _reading: ResponseStream | None = None
-
-    def __init__(self, run: Run[Any], effect: CallModel, client: Client, *, interruptible: bool) -> None:
-        self._run = run
-        self._effect = effect
-        self._client = client
-        self._plan = run.agent_of(effect.thread)
-        self._where = run.where(effect.thread)
-        self._interruptible = interruptible
+    _background_id: str | None = None
 
     def interrupt(self) -> None:
         """End the wait that is under way, and allow no other."""
@@ -111,8 +116,7 @@ class Asking:
         if plan.offer is not None or plan.instructions is not None:
             fixed = await self._varied(fixed)
         deadline = anyio.current_time() + fixed.get("timeout", self._client.timeout)
-        again: dict[str, Any] = {}
-        tries = 0
+        again, tries = dict[str, Any](), 0
         while True:
             if self._interrupted:
                 raise StoppedByCaller
@@ -121,6 +125,9 @@ class Asking:
                 async with aclosing(self._reply(params, deadline)) as parts:
                     async for part in parts:
                         yield part
+            except StoppedByCaller:
+                await self._cancel_background()
+                raise
             except _Refused as refusal:
                 if not self._mended(refusal.error, params):
                     raise refusal.error from refusal.error.__cause__
@@ -135,7 +142,7 @@ class Asking:
                 run.calls.throw_away(effect)
                 yield TurnRestarted(self._where, str(broken.error))
                 await self.wait(anyio.sleep(wait))
-                again = {"extra_headers": broken.stream.request.own_headers(fixed.get("extra_headers"))}
+                again = dict[str, Any](extra_headers=broken.stream.request.own_headers(fixed.get("extra_headers")))
             else:
                 return
             again["timeout"] = max(0.1, deadline - anyio.current_time())
@@ -150,8 +157,8 @@ class Asking:
             from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
 
             thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
-        left = effect.max_tool_calls
-        return next_request(thread, last=effect.last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)
+        last, left = effect.last, effect.max_tool_calls
+        return next_request(thread, last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)
 
     def _context(self) -> Context[Any]:
         """Make what code of the user's may know that looks at the whole turn."""
@@ -215,6 +222,7 @@ class Asking:
             params.pop("stream_options", None)  # they say how to stream, and this doesn't
             response = await self._posted(self._client.create(**params))
         if response.status in ("queued", "in_progress"):
+            self._background_id = response.id
             response = await self.wait(self._client.wait(response, timeout=deadline - anyio.current_time()))
         if self._run.streaming and len(response.text) > said:  # it was polled, or told only at the end
             yield TextDelta(self._where, response.text[said:])
@@ -230,6 +238,8 @@ class Asking:
         early = self._run.calls.starts_early(self._effect)
         where = self._where
         while (event := await self._next_event(stream, background=background)) is not None:
+            if background:
+                self._background_id = stream.partial.id
             if background and stream.begun > begun:
                 begun = stream.begun
                 self._run.calls.throw_away(self._effect)
@@ -246,6 +256,15 @@ class Asking:
                     yield part
             if early and self._run.calls.early:
                 yield None  # what early calls tell meanwhile is not kept back until the reply is whole
+
+    async def _cancel_background(self) -> None:
+        """Let the server end what it works on in the background, as nobody waits for it any more."""
+        if self._background_id is not None:
+            with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
+                try:
+                    await self._client.cancel(self._background_id)
+                except ServerError as error:
+                    logger.warning("the background response %s could not be cancelled: %s", self._background_id, error)
 
     async def _posted(self, request: Awaitable[T]) -> T:
         """Send a request; a status that refuses it is told apart from one that comes later, while its reply is read."""
@@ -287,15 +306,16 @@ class Asking:
             message = error.get("message") or "the server gave no reason"
             raise ResponseFailedError(f"the model's response failed: {message}", code=error.get("code"))
         problem = await self._problem(response) if plan.output is not None and not verdicts else None
-        retries = plan.output_retries
-        return ModelReplied(effect.turn, response, effect.thread, verdicts, problem, cost, run.worked(), retries)
+        told = (effect.turn, response, effect.thread, verdicts, problem, cost)
+        return ModelReplied(*told, run.worked(), plan.output_retries)
 
     async def _problem(self, response: Response) -> str | None:
         from agentrt.drivers.triage import problem_of  # noqa: PLC0415 - only a structured answer needs it
 
-        if response.status != "completed" or response.is_refusal:
+        text = final_text(response.items)
+        if response.status != "completed" or (response.refusal is not None and not text):
             return None
-        return await self.wait(problem_of(self._run, self._effect.thread, response.answer, self._context()))
+        return await self.wait(problem_of(self._run, self._effect.thread, text, self._context()))
 
     def _cost(self, response: Response) -> float | None:
         from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
-import anyio.abc
-import anyio.lowlevel
 
-from agentrt.core.protocol import CallModel, CallSeen, ModelFailed, RunTool, ToolReturned
+from agentrt.core.protocol import CallModel, CallSeen, Effect, ModelFailed, RunTool, ToolReturned
 from agentrt.core.state import MAIN, Verdict
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
-from agentrt.registry.dispatch import MAX_PARALLEL, Answer, Caller, Crew, Prepared, prepare_call, run_prepared
+from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, prepare_call, run_prepared
 from agentrt.registry.output import encode_output, output_text
 from agentrt.registry.threads import call_soon
 from agentrt.wire.events import Event
@@ -33,27 +32,27 @@ Key = tuple[str, int]
 _NOBODY = RunTool(-1, -1, Item({}), "")
 
 
+@dataclass(eq=False, repr=False)
 class Calls:
     """The calls of a run.
 
     Args:
         run: The run.
-        group: Owns what runs.
+        crew: Runs them.
+        home: The thread and the event loop that the run belongs to.
     """
 
-    early: Mapping[Key, anyio.CancelScope | None] = {}
+    _run: Run[Any]
+    _crew: Crew
+    _home: tuple[int, Any]
+    _live: dict[Key, RunTool] = field(default_factory=dict[Key, RunTool], init=False)
+    _begun: set[Key] = field(default_factory=set[Key], init=False)
+    prepared: dict[Key, Prepared] = field(default_factory=dict[Key, Prepared], init=False)
+    """Calls as they were read, until they run."""
+    early: dict[Key, anyio.CancelScope | None] = field(default_factory=dict[Key, Any], init=False)
     """What was begun from replies that are not whole yet."""
-    started_at: Mapping[str, float] = {}
+    started_at: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """When sub-agents began, by thread, in seconds of the run's work."""
-
-    def __init__(self, run: Run[Any], group: anyio.abc.TaskGroup) -> None:
-        self._run = run
-        self._crew = Crew(group, MAX_PARALLEL)
-        self._home = (threading.get_ident(), anyio.lowlevel.current_token())
-        self._live: dict[Key, RunTool] = {}
-        self._begun: set[Key] = set()
-        self.prepared: dict[Key, Prepared] = {}
-        """Calls as they were read, until they run."""
 
     def verdict(self, thread: str, position: int, item: Item) -> Verdict | Awaitable[Verdict]:
         """Find out what the core must know of a call: now where nobody has to be asked, else later.
@@ -78,12 +77,10 @@ class Calls:
 
     def caller(self, name: str) -> Caller:
         """Say for whom the calls of a thread's turn run."""
-        run = self._run
-        state, thread = run.state, run.state.threads[name]
+        state, thread = self._run.state, self._run.state.threads[name]
         report = functools.partial(self._report, name)
-        inside = "" if name == MAIN else name
-        usage, deps = state.meter.usage, run.plan.deps
-        return Caller(deps, state.run_id, thread.turn, usage, None, report, thread.agent, inside, decided=True)
+        inside, told = "" if name == MAIN else name, (thread.turn, state.meter.usage, None, report, thread.agent)
+        return Caller(self._run.plan.deps, state.run_id, *told, inside, decided=True)
 
     def start(self, effect: RunTool, *, early: bool = False) -> None:
         """Begin a call as soon as there is a place for it.
@@ -110,7 +107,7 @@ class Calls:
             return  # it was thrown away before it began
         self._begun.add(key)
         call, where = cast("FunctionCall", effect.call), run.where(effect.thread)
-        run.tell(ToolStarted(where, call.call_id, call.name, str(call.arguments or "")))
+        run.tell(ToolStarted(where, call.call_id, call.name, str(call.raw.get("arguments") or "")))
         started = anyio.current_time()
         if run.plan.trace is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
             answer = await run_prepared(prepared, caller)
@@ -142,6 +139,12 @@ class Calls:
             self._run.tell(event)
         else:
             call_soon(token, self._run.tell, event)
+
+    def announce(self, effects: Iterable[Effect]) -> None:
+        """Note calls that are about to start, so that they can be taken back if it comes to nothing."""
+        self._live.update(
+            ((effect.thread, effect.position), effect) for effect in effects if isinstance(effect, RunTool)
+        )
 
     def not_begun(self) -> list[RunTool]:
         """Give the calls that were handed out and have not begun."""
@@ -175,15 +178,15 @@ class Calls:
         verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
         for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):
             self.prepared[thread, position] = prepared
-            self.early = {**self.early, (thread, position): None}
+            self.early[thread, position] = None
             self.start(cast("RunTool", begun), early=True)
 
     async def _run_early(self, job: tuple[RunTool, Prepared, Caller]) -> None:
         key = (job[0].thread, job[0].position)
         with anyio.CancelScope() as scope:
-            if key in self.early:
-                self.early = {**self.early, key: scope}
-                await self._run_tool(job)
+            if key in self.early:  # its reply is not whole yet
+                self.early[key] = scope
+            await self._run_tool(job)
 
     def end_early(self, name: str) -> None:
         """Keep what was begun early and is in the reply that has come; forget the rest."""
@@ -191,7 +194,7 @@ class Calls:
         for key in [key for key in self.early if key[0] == name]:
             kept = thread.phase == "tools" and key[1] in thread.calls and key[1] not in thread.outputs
             if kept and self._live.get(key, _NOBODY).turn == thread.turn:
-                self.early = {early: scope for early, scope in self.early.items() if early != key}
+                del self.early[key]
             else:
                 self._forget(key)
 
@@ -203,8 +206,7 @@ class Calls:
             self._run.take(ModelFailed(effect.turn, "broken", effect.thread))
 
     def _forget(self, key: Key) -> None:
-        scope = self.early[key]
-        self.early = {early: scope for early, scope in self.early.items() if early != key}
+        scope = self.early.pop(key)
         if scope is not None:
             scope.cancel()
         self._live.pop(key, None)

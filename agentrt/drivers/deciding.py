@@ -96,10 +96,13 @@ async def resume(run: Run[Any]) -> list[Effect]:
     Raises:
         UsageError: A decision fits nothing that is pending; the state is as it was.
     """
-    verdicts: dict[tuple[str, int], Verdict] = {}
-    for name, thread in run.state.threads.items():
+    for thread in run.state.threads.values():
         if thread.agent not in run.plan.agents:
             raise UsageError(f"the state is of an agent {thread.agent!r}, which is not among {list(run.plan.agents)}")
+    if run.state.status not in (None, "pending"):
+        return []  # it is over: its result is given once more
+    verdicts: dict[tuple[str, int], Verdict] = {}
+    for name, thread in run.state.threads.items():
         for position, call in thread.calls.items() if thread.phase == "tools" else ():
             if position not in thread.outputs:
                 found = run.calls.verdict(name, position, call)

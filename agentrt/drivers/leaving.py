@@ -56,7 +56,8 @@ def changes(run: Run[Any], before: RunState, at: str) -> Iterator[RunEvent]:
     state = run.state
     if state.stopped_by is not None and state.stopped_by != before.stopped_by:
         yield LimitReached(run.where(at), state.stopped_by)
-    for note in state.notes[len(before.notes) :]:
+    told = 0 if before.threads[MAIN].phase == "new" else len(before.notes)  # a history is mended before the run begins
+    for note in state.notes[told:]:
         yield Noted(run.where(MAIN), note)
     for name, thread in state.threads.items():
         earlier = before.threads.get(name)
@@ -67,11 +68,11 @@ def changes(run: Run[Any], before: RunState, at: str) -> Iterator[RunEvent]:
         where, parent = run.where(thread.parent), state.threads[thread.parent]
         call_id, call = thread.call_id or "", _of_call(parent, thread.call_id, "function_call")
         if earlier is None:
-            run.calls.started_at = {**run.calls.started_at, name: run.worked()}
+            run.calls.started_at[name] = run.worked()
             yield ToolStarted(where, call_id, as_str(call.get("name")), as_str(call.get("arguments")))
         if thread.phase == "done":
             text = as_str(_of_call(parent, thread.call_id, "function_call_output").get("output"))
-            took = run.worked() - run.calls.started_at.get(name, run.worked())
+            took = run.worked() - run.calls.started_at.pop(name, run.worked())
             yield ToolFinished(where, call_id, as_str(call.get("name")), text, text.startswith("Error:"), took)
 
 

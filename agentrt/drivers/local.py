@@ -8,13 +8,16 @@ leaves early is simply not asked for more.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, cast
 
 import anyio
+import anyio.lowlevel
 from typing_extensions import TypeVar
 
 from agentrt.client import Client
@@ -38,49 +41,51 @@ from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
 from agentrt.events import RunEvent, RunFinished, RunStarted, Where
-from agentrt.registry.dispatch import Crew
+from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 
 __all__ = ["Run"]
 
 Out = TypeVar("Out", default=str)
+_NOT_ENTERED = "enter the run first: async with agent.stream(…) as run: async for event in run: …"
 logger = logging.getLogger("agentrt.run")
 
-_LEAVE_SECONDS, _SAVE_SECONDS = 2.0, 10.0
+_LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
 
+@dataclass(eq=False, repr=False)
 class Run(Generic[Out]):
     """One run under way: ``async with agent.stream(…) as run: async for event in run: …``, then ``run.result``.
 
     Leaving the block ends all that the run had started; ``agent.resume(run.state)`` goes on from there.
+
+    Args:
+        plan: What it needs beside its state.
+        state: Where it stands: plain data, JSON with ``to_json()``.
+        streaming: Whether replies are streamed.
+        artifacts: The whole text of outputs that were too long for the model, by call id.
     """
 
+    plan: Plan
     state: RunState
-    """Where the run stands: plain data, JSON with ``to_json()``."""
-
-    _events: AsyncGenerator[RunEvent, None] | None = None
-    _arrived: anyio.Event | None = None
-    _waiting: anyio.CancelScope | None = None
-    _asking: Asking | None = None
-    _stop: Stop | None = None
-    _left = False
-    _paused_at: float | None = None
-    deciding = 0
+    streaming: bool
+    artifacts: dict[str, str] = field(default_factory=dict[str, str])
+    deciding: int = field(default=0, init=False)
     """Questions that somebody is being asked."""
-    questions: Crew | None = None
+    questions: Crew | None = field(default=None, init=False)
     """Asks them."""
-    values: Mapping[str, Any] = {}
-    """Final outputs as they were read, by thread."""
-
-    def __init__(self, plan: Plan, state: RunState, *, streaming: bool) -> None:
-        self.state = state
-        self.plan = plan
-        self.streaming = streaming
-        self.artifacts: dict[str, str] = {}
-        """The whole text of outputs that were too long for the model, by call id."""
-        self._inbox: deque[RunEvent | Event | Exception | None] = deque()
-        self._clients: dict[str, Client] = {}
+    values: Mapping[tuple[str, str], Any] = field(default_factory=dict[Any, Any], init=False)
+    """Final outputs as they were read, by thread and text."""
+    _inbox: deque[RunEvent | Event | Exception | None] = field(default_factory=deque[Any], init=False)
+    _clients: dict[str, Client] = field(default_factory=dict[str, Client], init=False)
+    _events: AsyncGenerator[RunEvent, None] | None = field(default=None, init=False)
+    _arrived: anyio.Event = field(default_factory=anyio.Event, init=False)
+    _waiting: anyio.CancelScope | None = field(default=None, init=False)
+    _asking: Asking | None = field(default=None, init=False)
+    _stop: Stop | None = field(default=None, init=False)
+    _left: bool = field(default=False, init=False)
+    _paused_at: float | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Make the run ready; it begins with the first event that is asked for."""
@@ -89,7 +94,8 @@ class Run(Generic[Out]):
         self._started = anyio.current_time() - self.state.meter.seconds
         self.group = anyio.create_task_group()
         await self.group.__aenter__()
-        self.calls = Calls(self, self.group)
+        home = (threading.get_ident(), anyio.lowlevel.current_token())
+        self.calls = Calls(self, Crew(self.group, MAX_PARALLEL), home)
         self._events = self._drive()
         return self
 
@@ -122,16 +128,10 @@ class Run(Generic[Out]):
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
                         await self.plan.agents[name].release()
-                if self.plan.keeper is not None or self.plan.trace is not None:
-                    await self._let_go()
-
-    async def _let_go(self) -> None:
-        """Save where the run stands, and end what was opened for it."""
-        if self.plan.trace is not None:
-            self.plan.trace.close()
-        if self.plan.keeper is not None:
-            with anyio.move_on_after(_SAVE_SECONDS, shield=True):
-                await self.plan.keeper.close(self.state)
+                if self.plan.trace is not None:
+                    self.plan.trace.close()
+                if self.plan.keeper is not None:
+                    await self.plan.keeper.close(self.state, error)
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -139,10 +139,8 @@ class Run(Generic[Out]):
 
     async def __anext__(self) -> RunEvent:
         """Give the next event; an error carries the state where the run stopped."""
-        if self._events is None:
-            raise UsageError("enter the run first: async with agent.stream(…) as run: async for event in run: …")
-        if self._left:
-            raise UsageError(_LEFT)
+        if self._events is None or self._left:
+            raise UsageError(_LEFT if self._left else _NOT_ENTERED)
         try:
             return await self._events.__anext__()
         except AgentrtError as error:
@@ -163,7 +161,7 @@ class Run(Generic[Out]):
         """Give the final output as validators left it; as it was written where the run is known from a store."""
         output = self.agent_of(MAIN).output
         assert output is not None
-        return cast("Out", self.values[MAIN] if MAIN in self.values else output.decode(text))
+        return cast("Out", self.values[MAIN, text] if (MAIN, text) in self.values else output.decode(text))
 
     def cancel(self) -> None:
         """End the run soon: its result then has the status ``cancelled``, with every call answered."""
@@ -196,14 +194,11 @@ class Run(Generic[Out]):
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
-        if self.plan.resumes or self.plan.keeper is not None or self.state.limits.seconds is not None:
-            self._perform(await self._first())
-        else:
-            self._perform(self.take(Start()))
-        while self.state.status is None or self._may_be_decided():
+        await self._perform(await self._first())
+        while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
             happened: RunEvent | Event | Exception | None
             try:
-                if self._asking is not None:
+                if self._asking is not None and self._stop is None:
                     async with aclosing(self._asking.told()) as told:
                         async for part in told:
                             self.tell(part)
@@ -214,30 +209,22 @@ class Run(Generic[Out]):
             except StoppedByCaller:
                 happened = self._stopped()
             if isinstance(happened, _LOOP_EVENTS):
-                effects = self.take(happened)
-                if self.plan.keeper is not None and (effects or not self._inbox):
-                    await self.plan.keeper.save(self.state)
-                self._perform(effects)
+                await self._perform(self.take(happened))
             elif happened is not None:
                 yield cast("RunEvent", happened)
         self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
         for happened in self._inbox:
-            if happened is not None and not isinstance(happened, (*_LOOP_EVENTS, Exception)):
-                yield cast("RunEvent", happened)
+            if isinstance(happened, RunEvent):
+                yield happened
         if self.state.status in ("incomplete", "limit"):
             from agentrt.drivers.leaving import check_end  # noqa: PLC0415 - see above
 
             check_end(self.state)
 
-    def _may_be_decided(self) -> bool:
-        return self.state.status == "pending" and (self.deciding > 0 or len(self._inbox) > 0)
-
     async def _first(self) -> list[Effect]:
-        if self.state.status not in (None, "pending"):
-            return []  # a run that is known, and over
         if self.state.limits.seconds is not None:
             self.group.start_soon(self._watch, self.state.limits.seconds)
-        if not self.plan.resumes and self.state.threads[MAIN].phase == "new":
+        if self.state.threads[MAIN].phase == "new" and not self.plan.resumes:
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
 
@@ -270,8 +257,14 @@ class Run(Generic[Out]):
         seconds = max(self.state.meter.seconds, self.worked())
         return evolve(self.state, meter=evolve(self.state.meter, seconds=seconds))
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        """Begin what is to be done; the main thread's turn is read by whoever asks for events."""
+    async def _perform(self, effects: list[Effect]) -> None:
+        """Begin what is to be done; the main thread's turn is read by whoever asks for events.
+
+        Where the run is kept, it is written before: whoever takes it up after a crash knows what may have begun.
+        """
+        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
+            self.calls.announce(effects)
+            await self.plan.keeper.save(self.state)
         for effect in effects:
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
@@ -279,13 +272,12 @@ class Run(Generic[Out]):
                 agent = self.agent_of(effect.thread)
                 if agent.name not in self._clients:
                     self._clients[agent.name] = agent.acquire()
-                asking = Asking(self, effect, self._clients[agent.name], interruptible=effect.thread == MAIN)
+                client, where = self._clients[agent.name], self.where(effect.thread)
+                asking = Asking(self, effect, agent, client, where, effect.thread == MAIN)
                 if effect.thread != MAIN:
                     self.group.start_soon(self._ask_aside, asking)
                 else:
                     self._asking = asking
-                    if self._stop is not None:
-                        asking.interrupt()
             elif isinstance(effect, Ask):
                 from agentrt.drivers.deciding import ask  # noqa: PLC0415 - few runs ask
 
@@ -301,14 +293,12 @@ class Run(Generic[Out]):
             self.tell(error)
 
     async def _delivered(self) -> RunEvent | Event | None:
-        while not self._inbox:
+        while not self._inbox and self._stop is None:
             self._arrived = anyio.Event()
             with anyio.CancelScope() as self._waiting:
-                if self._stop is not None:
-                    self._waiting.cancel()
                 await self._arrived.wait()
-            if self._stop is not None:
-                raise StoppedByCaller
+        if self._stop is not None:  # nothing of what has come may begin anything any more
+            raise StoppedByCaller
         happened = self._inbox.popleft()
         if isinstance(happened, Exception):
             raise happened
@@ -341,14 +331,13 @@ class Run(Generic[Out]):
 
     def tell(self, happened: RunEvent | Event | Exception | None) -> None:
         """Hand something to the loop, or to observers now and to whoever reads the run's events in its turn."""
-        if self.plan.observers:
+        if self.plan.observers and isinstance(happened, RunEvent):
             self._observe(happened)
         self._inbox.append(happened)
-        if self._arrived is not None:
-            self._arrived.set()
+        self._arrived.set()
 
-    def _observe(self, event: object) -> None:
-        for observer in self.plan.observers if isinstance(event, RunEvent) else ():
+    def _observe(self, event: RunEvent) -> None:
+        for observer in self.plan.observers:
             try:
                 observer(event)
             except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentrt.client import Client
 from agentrt.core.limits import Limits
@@ -27,11 +27,10 @@ Decide = Callable[[Pending], Decision | Awaitable[Decision | None] | None]
 """Decides on what is pending, at once; None leaves it open."""
 
 
-@dataclass(frozen=True)
-class Delegate:
+class Delegate(NamedTuple):
     """A tool that stands for another agent.
 
-    Args:
+    Attributes:
         agent: That agent's name.
         handoff: Whether it takes the conversation over, instead of answering the call.
         begin: Makes the thread that it begins with, of what it is asked.
@@ -42,7 +41,7 @@ class Delegate:
     begin: Callable[[str], Thread]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class AgentPlan:
     """What one agent brings.
 
@@ -85,7 +84,7 @@ class AgentPlan:
     is_plain: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Plan:
     """What a run needs beside its state.
 

@@ -211,5 +211,5 @@ async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any
         value = await form.read(text, context)
     except ToolError as error:
         return as_text(error)
-    run.values = {**run.values, thread: value}
+    run.values = {**run.values, (thread, text): value}
     return None

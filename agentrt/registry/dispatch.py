@@ -13,7 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import anyio
 import anyio.abc
@@ -44,11 +44,11 @@ __all__ = [
     "run_prepared",
 ]
 
+AnyTool: TypeAlias = "Tool[..., Any]"
 Approver = Callable[["Tool[..., Any]", dict[str, Any]], bool | Awaitable[bool]]
 """Says whether a call may run: takes the tool and the call's checked arguments by name."""
 
-_SHOWN_NAMES = 20
-_SHOWN_ERROR = 2000
+_SHOWN_NAMES, _SHOWN_ERROR = 20, 2000
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _EVENT_LOOPS = frozenset({"asyncio", "trio", "_core"})
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
@@ -73,7 +73,7 @@ class Answer(NamedTuple):
     artifact: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Caller:
     """For whom calls are answered.
 
@@ -115,16 +115,14 @@ class Prepared(NamedTuple):
 
     call: Mapping[str, Any]
     position: int
-    tool: Tool[..., Any] | None
+    tool: AnyTool | None
     values: dict[str, Any]
     problem: str | None
     lane: str | None
     exclusive: bool
 
 
-def prepare_call(
-    tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any], position: int, caller: Caller
-) -> Prepared:
+def prepare_call(tools: Mapping[str, AnyTool], call: Mapping[str, Any], position: int, caller: Caller) -> Prepared:
     """Find a call's tool and read its arguments. Raises nothing.
 
     Args:
@@ -157,9 +155,7 @@ def _lane(resource: str, tool: Tool[..., Any], values: Mapping[str, Any]) -> str
         return resource
 
 
-def context_of(
-    tool: Tool[..., Any], call: Mapping[str, Any], position: int, caller: Caller, attempt: int
-) -> Context[Any]:
+def context_of(tool: AnyTool, call: Mapping[str, Any], position: int, caller: Caller, attempt: int) -> Context[Any]:
     """Make what a tool may know of the run that calls it."""
     report = caller.report
 
@@ -182,7 +178,7 @@ def context_of(
 
 
 async def answer_call(
-    tools: Mapping[str, Tool[..., Any]], call: Mapping[str, Any], position: int = 0, caller: Caller | None = None
+    tools: Mapping[str, AnyTool], call: Mapping[str, Any], position: int = 0, caller: Caller | None = None
 ) -> Answer:
     """Run one call and answer it. Raises nothing but a cancellation of the caller, and a Ctrl-C of the user.
 
@@ -192,8 +188,8 @@ async def answer_call(
         position: Its position in the reply's output.
         caller: For whom; default nobody in particular.
     """
-    caller = caller or Caller(run_id=uuid.uuid4().hex)
-    return await run_prepared(prepare_call(tools, call, position, caller), caller)
+    known = caller or Caller(run_id=uuid.uuid4().hex)
+    return await run_prepared(prepare_call(tools, call, position, known), known)
 
 
 async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
@@ -206,9 +202,8 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
             if attempt == 1 and tool.approval is not False and not caller.decided:
                 await _check_approval(tool, prepared.values, caller)
             context = context_of(tool, call, prepared.position, caller, attempt) if tool.form.wants_context else None
-            values = prepared.values.copy()
             direct = tool.is_async and tool.form.is_direct
-            made = await (tool.function(**values) if direct else tool.run(values, context))
+            made = await (tool.function(**prepared.values) if direct else tool.run(prepared.values.copy(), context))
             output, artifact = encode_output(made)
             return Answer(CALLS["function_call"].answer(call, output), failed=False, artifact=artifact)
         except anyio.get_cancelled_exc_class():
@@ -316,6 +311,7 @@ class _Job(NamedTuple):
     exclusive: bool
 
 
+@dataclass(eq=False, repr=False)
 class Crew:
     """Runs jobs, started in the order in which they were added as far as lanes allow.
 
@@ -324,14 +320,14 @@ class Crew:
         limit: Jobs that may run at once.
     """
 
-    def __init__(self, group: anyio.abc.TaskGroup, limit: int) -> None:
-        self._group = group
-        self._limit = limit
-        self._queue: deque[_Job] = deque()
-        self._lanes: dict[str, deque[_Job]] = {}
-        self._handed: deque[_Job] = deque()
-        self._workers = self._running = 0
-        self._alone = False
+    _group: anyio.abc.TaskGroup
+    _limit: int
+    _queue: deque[_Job] = field(default_factory=deque[Any], init=False)
+    _lanes: dict[str, deque[_Job]] = field(default_factory=dict[str, "deque[_Job]"], init=False)
+    _handed: deque[_Job] = field(default_factory=deque[Any], init=False)
+    _workers: int = field(default=0, init=False)
+    _running: int = field(default=0, init=False)
+    _alone: bool = field(default=False, init=False)
 
     def add(
         self,

@@ -275,7 +275,7 @@ def written_out(params: Mapping[str, Any]) -> dict[str, Any]:
     """
     params = {**params, "input": _as_items(params.get("input"))}
     given: Any = params.get("tools")
-    if given is None or (isinstance(given, list) and all(type(tool) is dict for tool in cast("list[Any]", given))):
+    if given is None or all(type(tool) is dict for tool in as_list(given) or (None,)):
         return params
     if isinstance(given, str | Mapping) or hasattr(given, "definition") or not isinstance(given, Iterable):
         raise _no_tools(params["tools"])

@@ -186,10 +186,8 @@ class Response:
     @property
     def is_refusal(self) -> bool:
         """Whether the model refused, instead of answering."""
-        refused = any(
-            part.get("type") == "refusal" for item in self.items for part in as_dicts(item.raw.get("content"))
-        )
-        return refused and self.refusal is not None and not self.text
+        kinds = (part.get("type") for item in self.items for part in as_dicts(item.raw.get("content")))
+        return "refusal" in kinds and self.refusal is not None and not self.text
 
     @property
     def usage(self) -> Usage:

@@ -43,7 +43,7 @@ class Book(Budgets):
     def said(self, talk, event):
         response = event.response
         if response.refusal is not None or event.problem is None:
-            refused = response.refusal is not None and not response.text
+            refused = response.refusal is not None and (not response.text or event.problem is not None)
             talk.ending = ("refused", "ended refused") if refused else ("completed", response.text[-8:])
         elif talk.last is not None or talk.tries >= event.output_retries:
             talk.ending = ("incomplete", "ended incomplete")
@@ -52,7 +52,7 @@ class Book(Budgets):
 
     def called(self, talk, event, early):
         handed_over = answered = False
-        problem = None
+        problem, tries = None, talk.tries
         for position, call in talk.calls.items():
             verdict, role = call.verdict, call.verdict.role
             before = early.get(position)
@@ -72,8 +72,8 @@ class Book(Budgets):
                 answered = True
             elif role == "output":
                 call.says = verdict.problem
-                problem = talk.last is not None or talk.tries >= event.output_retries
-                talk.tries += 1
+                problem = talk.last is not None or tries >= event.output_retries
+                talk.tries = tries + 1  # however many wrong ones the reply has
             else:
                 call.waits = verdict.ask is not None
         if problem and not answered:
@@ -240,12 +240,15 @@ class Book(Budgets):
     def held(self, talk, position):
         """Tell whether something before a call holds it up."""
         call = talk.calls[position]
-        before = [other for p, other in talk.calls.items() if p < position and other.says is None]
+        before = [(p, other) for p, other in talk.calls.items() if p < position and other.says is None]
         if not talk.parallel:
             return bool(before)
-        waiting = [other for other in before if other.waits]
         lane = call.verdict.lane
-        return any(other.verdict.exclusive or (lane is not None and other.verdict.lane == lane) for other in waiting)
+        return any(
+            (other.verdict.exclusive or (lane is not None and other.verdict.lane == lane))
+            and (other.waits or self.held(talk, p))
+            for p, other in before
+        )
 
     def refused_before(self, talk, position):
         if not talk.parallel:

@@ -44,7 +44,7 @@ class Player:
         self.source = source
         self.numbers = itertools.count(1)
         self.tight, self.agents = not self.one_of(4), self.pick(2, 2, 2, 12)
-        self.steps, self.seen = 0, Counter()
+        self.steps, self.seen, self.reached = 0, Counter(), set()
         limits, thread = self.limits(), self.thread()
         self.book = Book(limits, thread.parallel)
         self.state = RunState("run", limits, threads={MAIN: thread})
@@ -52,7 +52,7 @@ class Player:
         self.interruptions = 3
 
     def play(self):
-        self.feed(Start() if self.one_of(9) else Resume())
+        self.feed(self.pick(*[Start()] * 20, *[Resume()] * 3, Stop()))
         while not self.book.over:
             assert self.steps < MOST_STEPS, "the run does not end"
             self.illegal()
@@ -311,7 +311,9 @@ class Player:
         self.seen[type(event).__name__] += 1
         assert old.to_json() == before, "step changed its input"
         assert RunState.from_json(self.state.to_json()).to_json() == self.state.to_json()
-        assert self.state.threads[event.thread].phase in LEGAL[phase, type(event)].to
+        then = self.state.threads[event.thread].phase
+        assert then in LEGAL[phase, type(event)].to
+        self.reached.add((phase, type(event), then))
         if isinstance(event, ModelReplied):  # what ran early and came to nothing is left
             self.drop(event.thread, [p for n, p in self.tools if n == event.thread and not self.runs_on(event, p)])
         book.took(effects, self.state, resumed=isinstance(event, Resume))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from typing_extensions import TypedDict
 
 from agentrt import Agent, AgentrtError, Client, Limits, tool
 from agentrt.errors import AuthenticationError, LocalModelError, ResponseFailedError, StatusError, WireError
@@ -23,6 +24,11 @@ KEY = "peer-key"
 EXACT = {"temperature": 0, "max_output_tokens": 30, "extra_body": {"seed": 1}}
 CITIES = ("Rome", "Oslo")
 PAIRS = (("Rome", "Oslo"), ("Lima", "Cairo"), ("Bonn", "Kyiv"))
+
+
+class Forecast(TypedDict):
+    city: str
+    sky: str
 
 
 def user(text):
@@ -152,6 +158,17 @@ async def test_a_format_that_was_ignored_is_an_error_where_the_value_is_asked_fo
     settings = {**EXACT, "extra_body": {**EXACT["extra_body"], **own}}
     response = await client.create(model="m", input="Say hello.", **settings)
     assert isinstance(response.parsed["a"], int)
+
+
+async def test_a_structured_answer_comes_as_a_call_where_the_format_is_ignored(llamacpp, drive):
+    def answered(city):
+        return [called(city, {"city": city, "sky": "sunny"}, "final_answer"), returned(city, "Taken."), said("Good.")]
+
+    async with Client(provider="llamacpp", base_url=llamacpp, api_key=KEY) as client:
+        result, _ = await drive(Agent("m", output_type=Forecast, client=client, **EXACT), ask(answered))
+    assert result.output["city"] == "Paris"
+    assert result.output.keys() == {"city", "sky"}
+    assert [item.type for item in result.items] == ["function_call", "function_call_output"]
 
 
 async def test_a_stream_that_is_left_early_frees_the_server(client):

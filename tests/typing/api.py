@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Literal, TypedDict, assert_type
 
 from agentrt import Agent, Client, Context, Registry, Response, Result, Tool, tool
 from agentrt.events import TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
 
 registry = Registry()
+
+
+class Report(TypedDict):
+    total: float
+
+
+def checked(ctx: Context[None], report: Report) -> Report:
+    return report
 
 
 @tool
@@ -60,9 +68,18 @@ async def runs(client: Client) -> None:
     agent = Agent("m", tools=[add, shout, registry, {"type": "web_search"}], client=client, temperature=0.1)
     Agent("m", temperatur=0.1)  # pyright: ignore[reportCallIssue]
     result = await agent.run("go")
-    assert_type(result, Result)
+    assert_type(result, Result[str])
     assert_type(result.output, str)
     assert_type(await client.create(model="m", input="hi"), Response)
+    report = Agent("m", output_type=Report, output_validators=[checked], client=client)
+    assert_type(report, Agent[Report])
+    assert_type(await report.run("go"), Result[Report])
+    assert_type(report.run_sync("go").output, Report)
+    assert_type((await report.resume("{}")).output, Report)
+    assert_type(report.stream("go").result.output, Report)
+    assert_type((await Agent("m", output_type=list[int]).run("go")).output, list[int])
+    assert_type((await Agent("m", output_type=int | None).run("go")).output, int | None)
+    assert_type((await Agent("m", output_type=Literal["yes", "no"]).run("go")).output, Literal["yes", "no"])
     async with agent.stream("go") as run:
         async for event in run:
             if event.type == "text.delta":
