@@ -228,11 +228,11 @@ def planned(
     if storage is not None:
         from agentrt.drivers.keeping import Keeper  # noqa: PLC0415 - only a store needs it
 
-        plan = evolve(plan, keeper=Keeper(storage, session, begin))
+        plan = evolve(plan, keeper=Keeper(storage, session, begin), is_attended=True)
     if "opentelemetry.trace" in sys.modules:
         from agentrt.trace import RunTrace, tracing_is_on  # noqa: PLC0415 - only where somebody traces
 
         if tracing_is_on():
             trace = RunTrace(provider=provider)
-            plan = evolve(plan, trace=trace, observers=(*plan.observers, trace))
+            plan = evolve(plan, trace=trace, observers=(*plan.observers, trace), is_attended=True)
     return plan

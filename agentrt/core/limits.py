@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +10,7 @@ from agentrt.errors import UsageError
 
 __all__ = ["Limits", "OnLimit"]
 
+_MOST = 1e15  # beyond any clock and any bill
 OnLimit = Literal["answer", "stop", "raise"]
 
 
@@ -59,7 +59,7 @@ class Limits:
         for name in ("cost", "seconds"):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (number and math.isfinite(value) and value > 0):
+            if value is not None and not (number and 0 < value <= _MOST):
                 raise UsageError(f"{name} must be a number, more than 0, but is {value!r}")
         if self.on_limit not in ("answer", "stop", "raise"):
             raise UsageError(f"on_limit must be 'answer', 'stop' or 'raise', but is {self.on_limit!r}")

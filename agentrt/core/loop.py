@@ -149,7 +149,8 @@ def check_turn(thread: Thread, turn: int) -> None:
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
-    check_under_way(thread, event.turn, event.position)
+    if event.turn != thread.turn or not thread.under_way(event.position):
+        check_under_way(thread, event.turn, event.position)
     thread = evolve(thread, outputs={**thread.outputs, event.position: Item(event.output)})
     state = state.put(event.thread, thread)
     return (state, []) if thread.phase == "model" else settle(state, event.thread, [])

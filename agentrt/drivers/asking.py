@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "StoppedByCaller"]
 
 T = TypeVar("T")
-Told = RunEvent | ModelReplied | Stop
+Told = RunEvent | ModelReplied | Stop | None
 logger = logging.getLogger("agentrt.run")
 
 _CANCEL_SECONDS = 2.0
@@ -160,6 +160,8 @@ class Asking:
 
     def params(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Compose the request as the history stands and with what the provider is known to refuse."""
+        if self._interrupted:
+            raise StoppedByCaller
         effect, refused, plan = self._effect, self._client.refused(fixed["model"]), self._plan
         thread = self._run.state.threads[effect.thread]
         final: str | None = None
@@ -243,7 +245,7 @@ class Asking:
         yield UsageReported(self._where, response, self._run.state.meter.usage, cost)
         yield await self._replied(response, cost)
 
-    async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[RunEvent, None]:
+    async def _streamed(self, stream: ResponseStream, hosted: HostedCalls | None) -> AsyncGenerator[Told, None]:
         begun, background = 1, stream.request.background
         early = self._run.calls.starts_early(self._effect)
         where = self._where
@@ -264,6 +266,8 @@ class Asking:
                     self._run.calls.see(self._effect, event)
                 for part in hosted.told(event) if hosted is not None else ():
                     yield part
+            if early and self._run.calls.early:
+                yield None  # what early calls tell meanwhile is not kept back until the reply is whole
 
     async def _cancel_background(self) -> None:
         """Let the server end what it works on in the background, as nobody waits for it any more."""

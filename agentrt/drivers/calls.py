@@ -53,6 +53,7 @@ class Calls:
     """Calls as they were read, until they run."""
     early: dict[Key, anyio.CancelScope | None] = field(default_factory=dict[Key, Any], init=False)
     """What was begun from replies that are not whole yet."""
+    _held: set[Key] = field(default_factory=set[Key], init=False)
     _inside: dict[Key, anyio.CancelScope] = field(default_factory=dict[Key, Any], init=False)
     started_at: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """When sub-agents began, by thread, in seconds of the run's work."""

@@ -35,7 +35,7 @@ from agentrt.core.protocol import (
     ToolReturned,
 )
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState
+from agentrt.core.state import MAIN, RunState, evolve
 from agentrt.drivers.asking import Asking, StoppedByCaller
 from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
@@ -121,8 +121,7 @@ class Run(Generic[Out]):
                     raise
                 raise KeyboardInterrupt from group  # Ctrl-C met a tool: it is for the whole program
             finally:
-                special = self.plan.keeper is not None or self.plan.trace is not None or self._is_telling
-                if special or self.state.status is None or error is not None:
+                if self.plan.is_attended or self._is_telling or self.state.status is None or error is not None:
                     await self._left_early(error)
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
@@ -133,7 +132,7 @@ class Run(Generic[Out]):
         from agentrt.drivers.leaving import at_rest, left  # noqa: PLC0415 - most runs are over by now
 
         if self.state.status is None:
-            self.state = at_rest(self.state, self._inbox, self.calls.not_begun(), self._stop)
+            self.state = at_rest(self._clocked(), self._inbox, self.calls.not_begun(), self._stop)
         if isinstance(error, AgentrtError):
             error.state = self.state
         if self._is_telling:
@@ -260,6 +259,12 @@ class Run(Generic[Out]):
         now = anyio.current_time()
         self._started += 0 if self._paused_at is None else now - self._paused_at
         self._paused_at = now if self.state.status == "pending" else None
+        self.state = self._clocked()
+
+    def _clocked(self) -> RunState:
+        """Give the state with the time that the run has worked, as a resume must go on counting from there."""
+        seconds = max(self.state.meter.seconds, self.worked())
+        return evolve(self.state, meter=self.state.meter._replace(seconds=seconds))
 
     async def _perform(self, effects: list[Effect]) -> None:
         """Begin what is to be done; the main thread's turn is read by whoever asks for events.
@@ -319,14 +324,14 @@ class Run(Generic[Out]):
             happened = self._inbox.popleft()
             if isinstance(happened, ToolReturned):
                 self.take(happened)
-            else:
+            elif happened is not None:
                 yield cast("RunEvent", happened)
 
     def _stopped(self) -> Event | None:
         """Take in what has come so far, before the rest is answered."""
         from agentrt.drivers.leaving import folded  # noqa: PLC0415 - few runs are stopped
 
-        self.state = folded(self.state, self._inbox)
+        self.state = folded(self._clocked(), self._inbox)
         self._inbox = deque(part for part in self._inbox if not isinstance(part, _LOOP_EVENTS))
         return self._stop if self.state.status in (None, "pending") else None
 
