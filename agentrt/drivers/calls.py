@@ -15,6 +15,7 @@ from agentrt.core.protocol import CallModel, CallSeen, Effect, ModelFailed, Mode
 from agentrt.core.state import MAIN, Verdict
 from agentrt.errors import RunRefused
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
+from agentrt.registry import Tool
 from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, prepare_call, run_prepared
 from agentrt.registry.output import encode_output, output_text
 from agentrt.registry.threads import call_soon
@@ -32,6 +33,10 @@ Key = tuple[str, int]
 
 
 _NOBODY = RunTool(-1, -1, Item({}), "")
+
+
+def _is_early(tool: Tool[..., Any]) -> bool:
+    return tool.effect == "pure" and tool.approval is False
 
 
 @dataclass(eq=False, repr=False)
@@ -199,7 +204,7 @@ class Calls:
         """Tell whether calls of this turn may begin before its reply is whole."""
         run = self._run
         agent, thread = run.agent_of(effect.thread), run.state.threads[effect.thread]
-        pure = any(tool.effect == "pure" and tool.approval is False for tool in agent.tools.values())
+        pure = any(map(_is_early, agent.tools.values()))
         shared = agent.hosted and effect.max_tool_calls is not None
         return pure and thread.parallel and thread.last is None and not shared and not agent.hooks
 
@@ -211,12 +216,11 @@ class Calls:
         run, thread = self._run, effect.thread
         prepared = prepare_call(run.agent_of(thread).tools, item.raw, position, self.caller(thread))
         tool = prepared.tool
-        if (
-            tool is None
-            or tool.effect != "pure"
-            or tool.approval is not False
-            or tool.key in run.agent_of(thread).delegates
-        ):
+        if tool is not None and tool.exclusive:
+            self._held.add((thread, effect.turn))  # what comes after it waits for it
+        if tool is None or not _is_early(tool) or (thread, effect.turn) in self._held:
+            return
+        if tool.key in run.agent_of(thread).delegates:
             return
         verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
         for begun in run.take(CallSeen(effect.turn, position, item, verdict, thread)):
