@@ -164,6 +164,18 @@ async def test_what_cannot_be_written_is_not_begun():
     assert (await agent.run("Pay 5.", run_id="daily")).output == "Paid."
 
 
+async def test_a_run_goes_on_from_the_later_of_its_two_records():
+    store = Failing()
+    store.left = 3  # with the reply the session is written, and the run's own record is not
+    model, agent = agent_of(store, calls(call("add", a=1, b=2)), say("3"))
+    with pytest.raises(StoreError):
+        await agent.run("1 + 2?", run_id="daily", session="ann")
+    store.left = 1000
+    result = await agent.run("1 + 2?", run_id="daily", session="ann")
+    assert (result.output, result.turns, len(model.requests)) == ("3", 2, 2)
+    assert outputs(model.requests[1]) == ["3"]
+
+
 async def test_a_tool_that_has_run_is_not_lost_with_the_write_after_it():
     ran, store = [], Failing()
     store.left = 2  # that the tool begins is written, what it gave is not
