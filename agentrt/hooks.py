@@ -18,8 +18,8 @@ class Hooks:
     """Override what you need, and pass an instance: ``Agent(hooks=[MyHooks()])``.
 
     Several are asked in order, each with what the one before gave. What returns None changes nothing. Raise
-    `RunRefused` before or after a model call to end the run as ``refused``, and `ToolError` before or after a tool call
-    to answer it with that text. Any other exception ends the run.
+    `RunRefused` to end the run as ``refused`` (of a sub-agent: to fail the call that asked it), and `ToolError` before
+    or after a tool call to answer it with that text. Any other exception ends the run.
     """
 
     async def before_model(self, context: Context[Any], request: dict[str, Any]) -> Mapping[str, Any] | None:
@@ -52,7 +52,7 @@ class Hooks:
     async def after_tool(
         self, context: Context[Any], tool: Tool[..., Any], arguments: Mapping[str, Any], output: Output
     ) -> Output | None:
-        """Look at what the model is about to read, or give something else.
+        """Look at what the model is about to read, or give something else. Not asked for what a sub-agent answers.
 
         Args:
             context: The call.
