@@ -255,7 +255,7 @@ class Run(Generic[Out]):
     def _clocked(self) -> RunState:
         """Give the state with the time that the run has worked, as a resume must go on counting from there."""
         seconds = max(self.state.meter.seconds, self.worked())
-        return evolve(self.state, meter=evolve(self.state.meter, seconds=seconds))
+        return evolve(self.state, meter=self.state.meter._replace(seconds=seconds))
 
     async def _perform(self, effects: list[Effect]) -> None:
         """Begin what is to be done; the main thread's turn is read by whoever asks for events.
