@@ -2,8 +2,10 @@
 
 >>> from agentrt import Agent, tool
 
-The layers, bottom up: ``errors``, ``wire`` (the Responses API as data), ``registry`` (a function becomes a tool),
-``core`` (what happens next), ``local`` (the embedded model), ``client`` (HTTP), ``drivers`` (who performs it),
+The layers, bottom up: ``errors``, ``wire`` (the Responses API as data), ``builtin`` (tools that the provider runs),
+``registry`` (a function becomes a tool, an answer a value), ``core`` (what happens next), ``store`` (sessions and
+runs), ``prices``, ``local`` (the embedded model), ``client`` (HTTP), ``events`` and ``hooks`` (what a run tells, who
+may change it), ``trace`` (spans of it), ``drivers`` (who performs it), ``planning`` (what a run begins with),
 ``agent`` (the surface), ``testing`` and ``cli``.
 """
 

@@ -15,8 +15,8 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 
 from agentrt.assembly import (
     ToolLike,
+    check_costs,
     check_number,
-    check_priced,
     check_settings,
     check_types,
     output_form,
@@ -30,14 +30,13 @@ from agentrt.core.pending import Decision
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, RunState, Thread, evolve
 from agentrt.delegates import AgentTool
-from agentrt.errors import UsageError
 from agentrt.hooks import Hooks
 from agentrt.options import RunOptions
 from agentrt.registry import Context, Registry
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.parts import Input, input_items
-from agentrt.wire.requests import LOGPROBS, RequestSettings
+from agentrt.wire.requests import LOGPROBS, RequestSettings, model_names
 
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
@@ -49,9 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "Input", "RunOptions", "ToolLike"]
 
 Out = TypeVar("Out", default=str)
-Decisions = Mapping[str, Decision | Mapping[str, Any]]
+Decisions = Mapping[str, Decision | Mapping[str, Any]] | None
+State = RunState | str | bytes
 Instructions = str | Callable[[Context[Any]], str | Awaitable[str]]
-_RESUMED = ("after", "session", "run_id")
 
 
 class Agent(Generic[Out]):
@@ -67,8 +66,7 @@ class Agent(Generic[Out]):
             that the provider runs: `agentrt.builtin`, or a dict, which is sent as it is.
         output_type: What the answer must be: any type that pydantic takes. The model is told its schema, and what
             doesn't fit is sent back.
-        output_validators: Functions of the answer, or of the context and the answer, that give it back, or raise
-            ValueError or `ToolRetry` with words for the model.
+        output_validators: Functions of (the context and) the answer that give it back, or raise ValueError.
         output_retries: How often an answer that doesn't fit is sent back.
         limits: What each run may use.
         parallel_tool_calls: Whether the model may ask for several calls at once; they then run at once, up to 64.
@@ -78,14 +76,12 @@ class Agent(Generic[Out]):
             ``response``: only what is new, on top of ``previous_response_id``; ``conversation``: only what is new, into
             a conversation on the server (``conversation=`` names one). Both fall back to replaying when the server has
             lost what the run made.
-        max_history: Items that a request carries at most: the oldest are left out in whole groups of reasoning, calls
-            and outputs. The history itself stays whole. Only where it is replayed.
-        client: The client to use; default one of the agent's own, made from the environment when it is first needed.
+        max_history: Items that a request replays at most; the oldest are left out, in whole groups.
+        client: The client; default one of the agent's own, made from the environment when it is first needed.
         storage: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
         hooks: Your code before and after model calls and tool calls.
         observers: Functions that are told each event of each run when it happens. They must not wait.
-        prices: US dollars per million tokens by model, for ``result.cost`` and ``Limits(cost=…)``; default what the
-            extra ``prices`` knows.
+        prices: US dollars per million tokens by model, for costs; default what the extra ``prices`` knows.
         **settings: More parameters of the request, by the Responses API's names: ``temperature``, ``reasoning``, …
 
     Raises:
@@ -154,7 +150,8 @@ class Agent(Generic[Out]):
         self._hooks = tuple(hooks)
         self._observers = tuple(observers)
         self.prices = prices_from(prices)
-        check_priced(self.limits, model, self.prices)
+        if self.limits.cost is not None:
+            check_costs([self.plan({})])
 
     def _offer(self, context: Context[Any]) -> list[Any]:
         """Give what goes into a request's ``tools``."""
@@ -195,9 +192,7 @@ class Agent(Generic[Out]):
         """
         return self._start(input, options, streaming=True)
 
-    async def resume(
-        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
-    ) -> Result[Out]:
+    async def resume(self, state: State, decisions: Decisions = None, **options: Unpack[RunOptions]) -> Result[Out]:
         """Go on with a run that was put away: after an error, a cancellation, or with decisions on what is pending.
 
         Tools that are pure or idempotent and have no output run again; an unsafe one that had begun is answered
@@ -220,18 +215,14 @@ class Agent(Generic[Out]):
                 pass
             return run.result
 
-    def resume_sync(
-        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
-    ) -> Result[Out]:
-        """Go on with a run that was put away, from sync code. As `resume` otherwise."""
+    def resume_sync(self, state: State, decisions: Decisions = None, **options: Unpack[RunOptions]) -> Result[Out]:
+        """Go on with a run that was put away, from sync code; see `resume`."""
         from agentrt.drivers.sync import run_in_portal  # noqa: PLC0415 - see `run_sync`
 
         return run_in_portal(lambda: self.resume(state, decisions, **options))
 
-    def resume_stream(
-        self, state: RunState | str | bytes, decisions: Decisions | None = None, **options: Unpack[RunOptions]
-    ) -> Run[Out]:
-        """Go on with a run that was put away, and watch. The arguments are those of `resume`."""
+    def resume_stream(self, state: State, decisions: Decisions = None, **options: Unpack[RunOptions]) -> Run[Out]:
+        """Go on with a run that was put away, and watch; see `resume`."""
         return self._taken_up(state, decisions, options, streaming=True)
 
     def as_tool(self, **options: Unpack[ToolOptions]) -> AgentTool:
@@ -251,7 +242,7 @@ class Agent(Generic[Out]):
             after: A result, or the items of a conversation; it must have begun here, not at the server.
 
         Returns:
-            Items that stand for it from now on: ``agent.run("…", after=items)``. Only this provider can read them.
+            Items that stand for it from now on, for ``after=``. Only this provider can read them.
         """
         from agentrt.planning import whole_conversation  # noqa: PLC0415 - see `_plan`
 
@@ -287,25 +278,17 @@ class Agent(Generic[Out]):
             state = evolve(state, session=options.get("session"), run_id=run_id if given is None else given)
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
-            check_priced(limits, self.model, self.prices)
+            if limits.cost is not None:
+                check_costs(plan.agents.values())
         return self._run_class(plan, state, streaming=streaming)
 
-    def _taken_up(
-        self, state: RunState | str | bytes, decisions: Decisions | None, options: RunOptions, *, streaming: bool
-    ) -> Run[Out]:
-        for name in _RESUMED:
-            if options.get(name) is not None:
-                raise UsageError(f"resume() takes no {name}=, which the state has already")
-        from agentrt.planning import planned  # noqa: PLC0415 - see `_plan`
+    def _taken_up(self, state: State, decisions: Decisions, options: RunOptions, *, streaming: bool) -> Run[Out]:
+        from agentrt.planning import planned, read_state  # noqa: PLC0415 - see `_plan`
 
-        state = state if isinstance(state, RunState) else RunState.from_json(state)
-        if decisions is not None and not isinstance(decisions, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"decisions= is a dict by id, such as {{pending.id: Approve()}}, not {decisions!r:.100}")
-        if decisions and state.status not in (None, "pending"):
-            raise UsageError(f"nothing is pending any more: the run is over, with the status {state.status!r}")
-        if options.get("limits") is not None:
-            state = evolve(state, limits=options.get("limits"))
+        state = read_state(state, decisions, options)
         plan = planned(self._plan, options, self._storage, provider=self._provider, session=state.session)
+        if state.limits.cost is not None:
+            check_costs(plan.agents.values())
         return self._run_class(evolve(plan, resumes=True, decisions=decisions or {}), state, streaming=streaming)
 
     def _begun(self, state: RunState, input: Input, last: RunState) -> RunState:
@@ -324,14 +307,13 @@ class Agent(Generic[Out]):
         from agentrt.planning import family  # noqa: PLC0415
 
         self._run_class: type[Run[Any]] = Run
-        return Plan(family(self), observers=self._observers)
+        plan = Plan(family(self), observers=self._observers)
+        if self.limits.cost is not None:
+            check_costs(plan.agents.values())
+        return plan
 
     def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
-        """Plan what this agent brings to a run.
-
-        Args:
-            delegates: Its tools that stand for other agents, by key.
-        """
+        """Plan what this agent brings to a run, with its tools that stand for other agents by key."""
         from agentrt.drivers.plan import AgentPlan  # noqa: PLC0415 - see `_plan`
 
         return AgentPlan(
@@ -340,6 +322,7 @@ class Agent(Generic[Out]):
             self._release,
             self.registry.tools,
             self._fixed,
+            model_names(self.model)[0],
             self.limits,
             parallel=self.parallel_tool_calls,
             hosted=bool(self._hosted),
@@ -350,6 +333,8 @@ class Agent(Generic[Out]):
             hooks=self._hooks,
             delegates=delegates,
             prices=self.prices,
+            is_priced=self.prices is not None or self.limits.cost is not None,
+            provider=self._provider,
             max_history=self.max_history,
             is_plain=not (self._hooks or delegates or self._output),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agentrt.core.limits import Limits
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
 from agentrt.wire.json import is_dict
@@ -13,13 +12,14 @@ from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no
 
 if TYPE_CHECKING:
     from agentrt.builtin import BuiltinTool
+    from agentrt.drivers.plan import AgentPlan
     from agentrt.prices import Prices
     from agentrt.registry.outputs import OutputForm
 
 __all__ = [
     "ToolLike",
+    "check_costs",
     "check_number",
-    "check_priced",
     "check_settings",
     "check_types",
     "output_form",
@@ -61,14 +61,6 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         if setting not in RequestSettings.__annotations__:
             raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, _CALLED_HERE)
     check_ranges(settings)
-
-
-def check_priced(limits: Limits, model: str | Sequence[str], prices: Prices | None) -> None:
-    """Refuse a limit of cost for a model whose price isn't known."""
-    if limits.cost is not None:
-        from agentrt.prices import check_priced  # noqa: PLC0415 - few want to know
-
-        check_priced([model] if isinstance(model, str) else model_names(model), prices)
 
 
 def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
@@ -133,6 +125,14 @@ def output_form(
             "give your tool another name"
         )
     return form
+
+
+def check_costs(agents: Iterable[AgentPlan]) -> None:
+    """Refuse a limit on cost where the cost of an agent's models can't be known."""
+    from agentrt.prices import check_priced  # noqa: PLC0415 - only a limit of cost needs it
+
+    for agent in agents:
+        check_priced(model_names(agent.fixed["model"]), agent.prices, agent.provider)
 
 
 def prices_from(prices: Prices | None) -> Prices | None:

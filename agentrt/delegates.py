@@ -28,7 +28,10 @@ class AgentTool(Tool[[str], Any]):
         self.agent = agent
 
         async def ask(task: str) -> str:
-            return (await agent.run(task)).text
+            result = await agent.run(task)
+            if result.status not in ("completed", "limit") or not (result.text or result.status == "completed"):
+                raise ToolError(f"{agent.name} ended {result.status}")
+            return result.text
 
         given: ToolOptions = {"name": agent.name, "description": _about(agent), **options}
         super().__init__(ask, **given)
@@ -53,10 +56,7 @@ class Handoff(Tool[[], str]):
     @property
     def agent(self) -> Agent[Any]:
         """The agent that takes over."""
-        found: Any = self._agent() if callable(self._agent) else self._agent
-        if not hasattr(found, "as_tool"):
-            raise UsageError(f"handoff() takes an Agent, or a function that gives one, not {found!r:.100}")
-        return cast("Agent[Any]", found)
+        return _agent(self._agent() if callable(self._agent) else self._agent)
 
 
 def handoff(
@@ -87,9 +87,15 @@ def handoff(
             raise UsageError("handoff() of a function needs name=, as the agent isn't there yet")
         told = description or f"Hand the conversation over ({name})."
         return Handoff(agent, name=name, description=told, effect="pure")
-    known = name or f"transfer_to_{agent.name}"
+    known = name or f"transfer_to_{_agent(agent).name}"
     told = description or f"Hand the conversation over to {agent.name}. {_about(agent)}".strip()
     return Handoff(agent, name=known, description=told, effect="pure")
+
+
+def _agent(found: Any) -> Agent[Any]:
+    if not hasattr(found, "as_tool"):
+        raise UsageError(f"handoff() takes an Agent, or a function that gives one, not {found!r:.100}")
+    return cast("Agent[Any]", found)
 
 
 def _about(agent: Agent[Any]) -> str:

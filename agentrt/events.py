@@ -287,7 +287,7 @@ class DecisionNeeded(_Event):
 
 @dataclass(slots=True, eq=False, repr=False)
 class LimitReached(_Event):
-    """A limit refused a call, or makes the turn that begins the last one, or cuts the run.
+    """A limit refused a call for the first time, or makes the turn that begins the last one, or cuts the run.
 
     Args:
         where: Where it belongs.
@@ -326,11 +326,11 @@ class Noted(_Event):
 
 @dataclass(slots=True, eq=False, repr=False)
 class RunFinished(_Event):
-    """The run is over, or waits for a decision.
+    """The run is over, or waits for a decision. It is the last event; observers are told it however a run ends.
 
     Args:
         where: Where it belongs.
-        status: How; the result has the rest. None where an error ended it.
+        status: How; the result has the rest. None where an error ended it, or where it was left.
         stopped_by: The limit that refused a call or cut it.
         error: What ended it, in words.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentrt.assembly import check_types
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from agentrt.agent import Agent
     from agentrt.store import Store
 
-__all__ = ["continued", "family", "first_request", "planned", "whole_conversation"]
+__all__ = ["continued", "family", "first_request", "planned", "read_state", "whole_conversation"]
+
+_RESUMED = ("after", "session", "run_id")
 
 
 def family(root: Agent[Any]) -> dict[str, AgentPlan]:
@@ -168,6 +170,24 @@ def _check_nothing_is_lost(earlier: Thread, anchor: str | None) -> None:
             f"the run before began from {earlier.outside!r}, which only the server has; go on with an agent of "
             f"history={earlier.history!r}, or pass the whole conversation as after="
         )
+
+
+def read_state(state: RunState | str | bytes, decisions: object, options: RunOptions) -> RunState:
+    """Read a state that is to be taken up, and check that what is said beside it goes with it.
+
+    Raises:
+        UsageError: It can't be read, or something doesn't go with it.
+    """
+    for name in _RESUMED:
+        if options.get(name) is not None:
+            raise UsageError(f"resume() takes no {name}=, which the state has already")
+    state = state if isinstance(state, RunState) else RunState.from_json(state)
+    if decisions is not None and not isinstance(decisions, Mapping):
+        raise UsageError(f"decisions= is a dict by id, such as {{pending.id: Approve()}}, not {decisions!r:.100}")
+    if decisions and state.status not in (None, "pending"):
+        raise UsageError(f"nothing is pending any more: the run is over, with the status {state.status!r}")
+    limits = options.get("limits")
+    return state if limits is None else evolve(state, limits=limits)
 
 
 def planned(

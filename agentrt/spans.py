@@ -206,6 +206,8 @@ class RunSpans:
     def _start_call(self, event: ToolStarted | ToolFinished, more: _Attributes) -> None:
         key = _Key("execute_tool", event.thread, event.call_id)
         turn, agent = _Key("chat", event.thread), _Key("invoke_agent", event.thread)
+        if agent not in self._tree:  # a sub-agent that goes on after a resume
+            self._start_agent(event)
         what = {
             "gen_ai.tool.name": event.name,
             "gen_ai.tool.call.id": event.call_id,
@@ -225,7 +227,7 @@ class RunSpans:
             self._tree.end(key, result)
 
     def _finish(self, event: RunFinished) -> None:
-        told: dict[str, str] = {"agentrt.run.status": event.status or "failed"}
+        told: dict[str, str] = {"agentrt.run.status": event.status or ("left" if event.error is None else "failed")}
         if event.stopped_by:
             told["agentrt.run.stopped_by"] = event.stopped_by
         failed = None if event.error is None else "run_error"

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from agentrt import RunState
 from agentrt.cli.demo import pick_file
 from agentrt.testing import call, calls, http_error, raw, say
 from agentrt.wire.text import visible
@@ -253,3 +255,78 @@ def test_what_a_broken_reply_had_said_is_no_part_of_the_answer(serve, capsys, mo
     assert ended.value.code == 0
     assert told.out.strip() == "whole"
     assert "asked for again" in told.err
+
+
+# --- several agents, decisions
+
+
+MORE_TOOLS = """
+from agentrt import Agent, tool
+
+@tool(approval=True)
+def pay(amount: int) -> str:
+    "Pay."
+    return f"paid {amount}"
+
+@tool
+def double(n: int) -> int:
+    "Double a number."
+    return 2 * n
+
+helper = Agent("m", name="helper", tools=[double]).as_tool()
+"""
+
+
+def test_calls_of_sub_agents_are_indented_and_what_they_say_is_no_answer(cli, serve, tmp_path):
+    (tmp_path / "more.py").write_text(MORE_TOOLS)
+    server = serve(calls(call("helper", task="x")), calls(call("double", n=21)), say("said inside"), say("It is 42."))
+    done = cli("run", "go", "--tool", "more:helper", env=to(server))
+    assert (done.returncode, done.stdout) == (0, "It is 42.\n")
+    assert '  call    helper {"task":"x"}\n      call    double {"n":21}  helper\n      result  42' in done.stderr
+    assert "  result  said inside" in done.stderr
+
+
+def test_a_limit_is_told_in_words(cli, serve):
+    server = serve(calls(call("double", n=1), call("double", n=2)), say("One."))
+    done = cli("run", "go", "--tool", "mytools:double", "--max-tool-calls", "1", env=to(server))
+    assert (done.returncode, done.stdout) == (0, "One.\n")
+    assert "limit   max_tool_calls" in done.stderr
+
+
+def test_what_waits_for_a_decision_has_a_code_of_its_own_where_nobody_can_be_asked(cli, serve, tmp_path):
+    (tmp_path / "more.py").write_text(MORE_TOOLS)
+    server = serve(calls(call("pay", amount=5)))
+    done = cli("run", "go", "--tool", "more:pay", "--json", env=to(server), stdin="y\n")
+    assert done.returncode == 7
+    told = json.loads(done.stdout)
+    assert (told["status"], told["pending"][0]["arguments"]) == ("pending", {"amount": 5})
+    assert RunState.from_json(json.dumps(told["state"])).pending[0].id == told["pending"][0]["id"]
+    assert "waits for a decision on pay" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+@pytest.mark.parametrize(
+    ("typed", "output", "code"),
+    [("what\ny\n", "paid 5", 0), ("n\ntoo much\n", "denied: too much", 0), ("\x04", None, 7)],
+)
+def test_a_decision_is_asked_for_on_a_terminal(serve, tmp_path, typed, output, code):
+    (tmp_path / "more.py").write_text(MORE_TOOLS)
+    server = serve(calls(call("pay", amount=5)), say("done"))
+    ours, theirs = os.openpty()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AGENTRT_", "OPENAI_", "COMETAPI_"))}
+    command = [sys.executable, "-c", "from agentrt.cli import main; main()", "run", "go", "--tool", "more:pay"]
+    done = subprocess.Popen(
+        command, cwd=tmp_path, env={**clean, **to(server)}, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux tells the end of a terminal in this way
+        while more := os.read(ours, 4096):
+            shown += more
+    answer, _ = done.communicate(timeout=30)
+    os.close(ours)
+    assert done.returncode == code
+    assert b"agent: pay" in shown
+    assert output is None or output in server.requests[-1].json["input"][-1]["output"]
+    assert (len(answer) > 0) == (code == 0)

@@ -1,5 +1,6 @@
 """Every code block of the README and the docs runs, and so does every example, against a scripted provider."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,12 +22,21 @@ def model(request):
     """Call the first tool with plausible arguments, then say what came."""
     last = request["input"][-1] if isinstance(request["input"], list) else {}
     if last.get("type") == "function_call_output":
-        return say(f"The tool said: {last['output']}")
+        return say(answer(f"The tool said: {last['output']}", request))
     if not request.get("tools") or request.get("tool_choice") == "none":
         return say("Hello.")
     tool = request["tools"][0]
     properties = tool["parameters"]["properties"]
     return calls(call(tool["name"], **{name: value_of(part) for name, part in properties.items() if "type" in part}))
+
+
+def answer(text, request):
+    """Put it into each text of the form that is asked for, if there is one."""
+    form = request.get("text", {}).get("format", {}).get("schema")
+    if form is None:
+        return text
+    parts = form["properties"].items()
+    return json.dumps({name: text if part["type"] == "string" else value_of(part) for name, part in parts})
 
 
 def value_of(schema):

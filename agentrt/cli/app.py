@@ -19,7 +19,7 @@ from agentrt import Agent, AgentrtError, Client, Limits, Registry, Result, Usage
 from agentrt.cli import exits
 from agentrt.cli.demo import demo as run_demo
 from agentrt.cli.load import load_tool, load_tools
-from agentrt.cli.show import as_json, show_examined, show_run
+from agentrt.cli.show import as_json, ask_on, show_examined, show_run
 from agentrt.client.providers import known_providers, resolve
 from agentrt.local.engine import OWN_NAMES, require_engine
 from agentrt.local.weights import find_weights
@@ -90,13 +90,18 @@ def run(  # noqa: PLR0913, PLR0917 - each is an option of the command
                 client=client,
             )
             calls, answer = Console(stderr=True, highlight=False), Console(file=sys.stdout, quiet=json)
+            decide = ask_on(calls) if sys.stdin.isatty() and sys.stderr.isatty() else None
             with contextlib.redirect_stdout(sys.stderr):  # what a tool prints is no part of the answer
-                return await show_run(agent, text, calls=calls, answer=answer)
+                return await show_run(agent, text, calls=calls, answer=answer, decide=decide)
 
     result = _run(go)
     if json:
         typer.echo(as_json(result))
     answered = result.status == "completed" or (result.status == "limit" and bool(result.text))
+    if result.status == "pending":
+        names = ", ".join(visible(pending.name) for pending in result.pending)
+        typer.echo(f"agentrt: no answer, the run waits for a decision on {names}", err=True)
+        raise typer.Exit(exits.PENDING)
     if not answered:
         reason = f" ({result.stopped_by})" if result.stopped_by else ""
         typer.echo(f"agentrt: no answer, the run ended {result.status}{reason}", err=True)

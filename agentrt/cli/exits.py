@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentrt.errors import AgentrtError, AuthenticationError, LocalModelError, UnreachableError, UsageError
 
-__all__ = ["NO_ANSWER", "OK", "exit_code"]
+__all__ = ["NO_ANSWER", "OK", "PENDING", "exit_code"]
 
 OK = 0
 NO_ANSWER = 1
@@ -14,6 +14,8 @@ AUTHENTICATION = 3
 UNREACHABLE = 4
 SERVER = 5
 LOCAL_MODEL = 6
+PENDING = 7
+"""The run waits for a decision, and nobody was there to ask."""
 """Ctrl-C ends with 130, which typer does by itself: 128 + SIGINT, as shells have it."""
 
 

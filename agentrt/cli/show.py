@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from agentrt.agent import Agent, Input
+from agentrt.core.pending import Approve, Decision, Deny, Pending
 from agentrt.core.result import Result
+from agentrt.drivers.plan import Decide
 from agentrt.events import (
+    AgentChanged,
+    LimitReached,
+    Noted,
     ReasoningDelta,
     RunEvent,
     TextDelta,
@@ -25,27 +31,32 @@ from agentrt.registry.doctor import Examined
 from agentrt.wire.items import CALLS
 from agentrt.wire.text import visible
 
-__all__ = ["as_json", "show_run"]
+__all__ = ["as_json", "ask_on", "show_examined", "show_run"]
 
 _SHOWN = 400
 
 
-async def show_run(agent: Agent, given: Input, *, calls: Console, answer: Console) -> Result:
+async def show_run(
+    agent: Agent, given: Input, *, calls: Console, answer: Console, decide: Decide | None = None
+) -> Result:
     """Run the agent and show what happens.
 
     Args:
         agent: The agent.
         given: Its input.
-        calls: Where calls are shown.
+        calls: Where calls are shown, those of sub-agents indented.
         answer: Where the answer is written.
+        decide: Decides on what is pending; None leaves it open.
     """
     said = _Said(answer)
-    async with agent.stream(given) as run:
+    async with agent.stream(given, on_pending=decide) as run:
         async for event in run:
             if isinstance(event, TextDelta):
-                said.add(visible(event.delta))
+                if event.parent is None:  # what a sub-agent says is the output of a call
+                    said.add(visible(event.delta))
             elif isinstance(event, TurnRestarted):
-                said.take_back()
+                if event.parent is None:
+                    said.take_back()
                 calls.print(Text(f"  the reply broke off and is asked for again: {visible(event.reason)}", "yellow"))
             elif not isinstance(event, ReasoningDelta):
                 said.end()
@@ -95,23 +106,57 @@ def _write(console: Console, text: str) -> None:
 _LEVELS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
+def ask_on(console: Console) -> Decide:
+    """Make a function that asks whoever sits at the terminal, one question at a time.
+
+    Args:
+        console: Where questions are shown.
+    """
+    one_at_a_time = threading.Lock()
+
+    def decide(pending: Pending) -> Decision | None:
+        with one_at_a_time:
+            asked = pending.text.replace("\n", "\n          ")
+            console.print(Text.assemble(("  asks    ", "bold yellow"), visible(pending.agent), ": ", asked))
+            try:
+                while True:
+                    word = console.input("  run it? (y/n) ").strip().lower()
+                    if word in ("y", "yes"):
+                        return Approve()
+                    if word in ("n", "no"):
+                        return Deny(console.input("  why not? (for the model; may be empty) ").strip())
+            except EOFError:
+                return None
+
+    return decide
+
+
 def _show(event: RunEvent, console: Console) -> None:
+    indent = "    " * event.thread.count("/")
+    whose = f"  {visible(event.agent)}" if indent else ""
     if isinstance(event, ToolStarted):
-        console.print(
-            Text.assemble(("  call    ", "bold cyan"), visible(f"{event.name} {event.arguments}")), soft_wrap=True
-        )
+        told = visible(f"{event.name} {event.arguments}")
+        console.print(Text.assemble((f"{indent}  call    ", "bold cyan"), told, (whose, "dim")), soft_wrap=True)
     elif isinstance(event, ToolProgress):
         done = "" if event.fraction is None else f"{event.fraction:.0%} "
-        console.print(Text(f"  …       {visible(done + (event.message or event.output))}", style="dim"), soft_wrap=True)
+        console.print(
+            Text(f"{indent}  …       {visible(done + (event.message or event.output))}", style="dim"), soft_wrap=True
+        )
     elif isinstance(event, ToolFinished):
         output = event.output if len(event.output) <= _SHOWN else event.output[:_SHOWN] + " …"
         style = "bold red" if event.failed else "bold green"
         console.print(
-            Text.assemble(("  result  ", style), visible(output), (f"  {event.seconds * 1000:.1f} ms", "dim")),
+            Text.assemble((f"{indent}  result  ", style), visible(output), (f"  {event.seconds * 1000:.1f} ms", "dim")),
             soft_wrap=True,
         )
     elif isinstance(event, TurnStarted) and event.last and event.turn > 1:
-        console.print(Text("  a limit is reached: the model answers with what it has", style="yellow"))
+        console.print(Text(f"{indent}  a limit is reached: the model answers with what it has", style="yellow"))
+    elif isinstance(event, LimitReached):
+        console.print(Text(f"{indent}  limit   {event.limit}{whose}", style="yellow"))
+    elif isinstance(event, AgentChanged):
+        console.print(Text(f"{indent}  agent   {visible(event.agent)} goes on", style="dim"))
+    elif isinstance(event, Noted):
+        console.print(Text(f"{indent}  note    {visible(event.note)}", style="dim"), soft_wrap=True)
 
 
 def show_examined(examined: Iterable[Examined], console: Console) -> None:
@@ -138,5 +183,8 @@ def as_json(result: Result, **more: Any) -> str:
         "turns": result.turns,
         "usage": usage,
         "items": [item.raw for item in result.items],
+        "notes": list(result.notes),
+        "pending": [{"id": one.id, "name": one.name, "arguments": dict(one.arguments)} for one in result.pending],
+        "state": json.loads(result.state.to_json()) if result.pending else None,
     }
     return json.dumps({**fields, **more}, ensure_ascii=False)

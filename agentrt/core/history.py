@@ -17,6 +17,7 @@ __all__ = [
     "ENCRYPTED",
     "Reply",
     "answer_all",
+    "edited_notice",
     "failure",
     "final_text",
     "has_broken_arguments",
@@ -104,6 +105,11 @@ def unanswerable(items: Sequence[Item]) -> str | None:
 def failure(call: Item, text: str) -> Item:
     """Make the output item that tells the model why a call was not run."""
     return Item(CALLS[call.type].refusal(call.raw, text))
+
+
+def edited_notice(edited: Mapping[str, Any]) -> str:
+    """Tell the model which arguments a decider let run instead of its own."""
+    return f"(A person changed the arguments before the call ran. Used: {dump(dict(edited)).decode()})"
 
 
 def answer_all(items: Iterable[Item], calls: Mapping[int, Item], outputs: Mapping[int, Item]) -> tuple[Item, ...]:

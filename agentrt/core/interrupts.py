@@ -106,6 +106,11 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
         raise UsageError(f"call {index} of turn {event.turn} waits for no decision; look at state.pending")
     verdict, call = thread.verdicts[index], thread.calls[index]
     check_decision(verdict, event.decision)
+    edits = isinstance(event.decision, Approve) and event.decision.edited is not None
+    if edits and verdict.role == "agent" and event.begin is None:
+        raise UsageError(
+            "a sub-agent begins with what the model asked of it; give the thread that it begins with instead"
+        )
     thread = evolve(thread, waiting=thread.waiting - {index})
     if isinstance(event.decision, Approve) and verdict.role != "mcp":
         edited = {} if event.decision.edited is None else {index: event.decision.edited}
@@ -115,6 +120,8 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
             decided=thread.decided | {index},
             edited={**thread.edited, **edited},
         )
+        if event.begin is not None:
+            thread = evolve(thread, verdicts={**thread.verdicts, index: evolve(verdict, begin=event.begin)})
     else:
         thread = evolve(thread, outputs={**thread.outputs, index: _decision_item(call, event.decision)})
     return settle(evolve(state.put(event.thread, thread), status=None), event.thread, [])
@@ -125,8 +132,6 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
     edited = decision.edited if isinstance(decision, Approve) else None
     if verdict.role == "mcp" and (isinstance(decision, Answer) or edited is not None):
         raise UsageError("a hosted MCP server's call can only be approved or denied; use Approve() or Deny(reason)")
-    if verdict.role == "agent" and edited is not None:
-        raise UsageError("a sub-agent begins with what the model asked of it; use Approve(), Deny(reason) or Answer(…)")
     if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
     try:
@@ -145,15 +150,33 @@ def _decision_item(call: Item, decision: Decision) -> Item:
     return failure(call, "this call was denied" + (f": {decision.reason}" if decision.reason else ""))
 
 
-def stopped(state: RunState, _: Thread, event: Stop) -> Step:
-    """End all threads here."""
+def stopped(state: RunState, thread: Thread, event: Stop) -> Step:
+    """End all threads here; or a sub-agent's with those below it."""
     how = "cancelled" if event.status == "cancelled" else f"stopped ({event.stopped_by or event.status})"
+    state = state.charged(event.thread, event.spent)
+    if thread.parent is not None:
+        return _stopped_below(state, event, how)
     threads = {name: _closed(thread, how) for name, thread in state.threads.items()}
     meter = state.meter._replace(seconds=max(state.meter.seconds, event.seconds))
     notes = state.notes if event.note is None else (*state.notes, event.note)
     stopped_by = state.stopped_by or event.stopped_by
     state = evolve(state, threads=threads, status=event.status, stopped_by=stopped_by, meter=meter, notes=notes)
     return state, [Finish(event.status)]
+
+
+def _stopped_below(state: RunState, event: Stop, how: str) -> Step:
+    from agentrt.core.loop import settle  # noqa: PLC0415 - see above
+
+    name = event.thread
+    inside = {other for other in state.threads if other == name or other.startswith(f"{name}/")}
+    threads = {other: _closed(each, how) if other in inside else each for other, each in state.threads.items()}
+    thread = evolve(threads[name], stopped_by=event.stopped_by)
+    assert thread.parent is not None
+    parent = state.threads[thread.parent]
+    why = f" ({event.note or event.stopped_by})" if event.note or event.stopped_by else ""
+    output = failure(parent.calls[thread.position], f"{thread.agent} ended {event.status}{why}")
+    threads[thread.parent] = evolve(parent, outputs={**parent.outputs, thread.position: output})
+    return settle(evolve(state, threads={**threads, name: thread}, status=None), thread.parent, [])
 
 
 def ended(state: RunState) -> RunState:
@@ -238,6 +261,8 @@ def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunS
             approved.discard(index)
             edited.pop(index, None)
             notes = (*notes, f"the tool {now.key!r} was changed, so the decision on its call counts no more")
+        if index in edited:
+            verdicts[index] = evolve(now, begin=before.begin)
         if index not in approved and now.ask is not None:
             waiting.add(index)
         else:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from agentrt.core import budget, interrupts, replies
-from agentrt.core.history import answer_all, failure, final_text, read_reply
+from agentrt.core.history import answer_all, edited_notice, failure, final_text, read_reply
 from agentrt.core.protocol import (
     CallModel,
     CallSeen,
@@ -203,7 +203,8 @@ def finish(state: RunState, name: str, status: Status) -> Step:
     call = parent.calls[thread.position]
     text = thread.answer if thread.answer is not None else final_text(thread.items[thread.given :])
     if status in ("completed", "limit") and (text or status == "completed"):
-        output = taken(call, text)
+        edited = parent.edited.get(thread.position)
+        output = taken(call, text if edited is None else f"{edited_notice(edited)}\n{text}")
     else:
         why = thread.problem or thread.stopped_by or text
         output = failure(call, f"{thread.agent} ended {status}" + (f" ({why})" if why else ""))

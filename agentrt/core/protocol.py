@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from agentrt.core.pending import Decision, Pending
-from agentrt.core.state import MAIN, RunState, Status, Verdict
+from agentrt.core.state import MAIN, Meter, RunState, Status, Thread, Verdict
 from agentrt.wire.items import Item
 from agentrt.wire.responses import Response
 
@@ -125,12 +125,21 @@ class Withdrawn(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """Somebody decided on a call that waited."""
+    """Somebody decided on a call that waited.
+
+    Attributes:
+        turn: The turn that the call came in.
+        position: Its position in ``output``.
+        decision: What was decided.
+        thread: The thread.
+        begin: The thread that a sub-agent begins with instead, where its arguments were edited.
+    """
 
     turn: int
     position: int
     decision: Decision
     thread: str = MAIN
+    begin: Thread | None = None
 
 
 class Resume(NamedTuple):
@@ -146,14 +155,15 @@ class Resume(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """The run ends here: open calls are answered, nothing more is asked.
+    """The run ends here, or a sub-agent does: open calls are answered, nothing more is asked.
 
     Attributes:
         status: ``cancelled``: somebody cancelled it; ``limit``: its time is up; ``refused``: a guardrail said no.
         stopped_by: The limit.
         seconds: How long the run has worked.
         note: Why, in a sentence.
-        thread: `MAIN`.
+        thread: `MAIN` for the run; a sub-agent's ends with those below it, and the call that it answers has failed.
+        spent: What a reply has cost that counts for nothing else.
     """
 
     status: Status = "cancelled"
@@ -161,6 +171,7 @@ class Stop(NamedTuple):
     seconds: float = 0.0
     note: str | None = None
     thread: str = MAIN
+    spent: Meter = Meter()
 
 
 class CallModel(NamedTuple):

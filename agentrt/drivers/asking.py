@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
@@ -12,13 +13,14 @@ import anyio
 
 from agentrt.client import Client, ResponseStream
 from agentrt.core.history import final_text, next_request, unanswerable
-from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved
-from agentrt.core.state import Verdict
+from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved, Stop
+from agentrt.core.state import Meter, Verdict
 from agentrt.drivers.hosted import HostedCalls
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import (
     IncompleteStreamError,
     ResponseFailedError,
+    RunRefused,
     ServerError,
     StatusError,
     UnreachableError,
@@ -36,10 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "StoppedByCaller"]
 
 T = TypeVar("T")
-Told = RunEvent | ModelReplied | None
+Told = RunEvent | ModelReplied | Stop | None
 logger = logging.getLogger("agentrt.run")
 
 _CANCEL_SECONDS = 2.0
+_NOTHING = Meter()
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
@@ -87,6 +90,12 @@ class Asking:
     _waiting: anyio.CancelScope | None = None
     _reading: ResponseStream | None = None
     _background_id: str | None = None
+    _spent: Meter = _NOTHING
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Where its scope is kept, beside those of the thread's calls."""
+        return self._effect.thread, -1
 
     def interrupt(self) -> None:
         """End the wait that is under way, and allow no other."""
@@ -107,10 +116,10 @@ class Asking:
         raise StoppedByCaller
 
     async def told(self) -> AsyncGenerator[Told, None]:
-        """Give what happens, and at last the reply."""
+        """Give what happens, and at last the reply, or that a hook refuses to go on."""
         effect, plan, run = self._effect, self._plan, self._run
         fixed, thread = plan.fixed, run.state.threads[effect.thread]
-        yield TurnStarted(self._where, effect.last, str(fixed["model"]))
+        yield TurnStarted(self._where, effect.last, plan.model)
         if thread.provider != self._client.base_url or thread.history != "replay":
             await self._prepare_history()
         if plan.offer is not None or plan.instructions is not None:
@@ -118,8 +127,6 @@ class Asking:
         deadline = anyio.current_time() + fixed.get("timeout", self._client.timeout)
         again, tries = dict[str, Any](), 0
         while True:
-            if self._interrupted:
-                raise StoppedByCaller
             params = {**self.params(fixed), **again}
             try:
                 async with aclosing(self._reply(params, deadline)) as parts:
@@ -128,6 +135,9 @@ class Asking:
             except StoppedByCaller:
                 await self._cancel_background()
                 raise
+            except RunRefused as refused:
+                yield Stop("refused", None, run.worked(), str(refused), effect.thread, self._spent)
+                return
             except _Refused as refusal:
                 if not self._mended(refusal.error, params):
                     raise refusal.error from refusal.error.__cause__
@@ -173,7 +183,7 @@ class Asking:
             varied["tools"] = self._plan.offer(context)
         if self._plan.instructions is not None:
             made = self._plan.instructions(context)
-            text = made if isinstance(made, str) else await self.wait(made)
+            text = await self.wait(made) if inspect.isawaitable(made) else made
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise UsageError(f"instructions= gave {text!r:.100}; the function must return a text")
             varied["instructions"] = text
@@ -203,6 +213,8 @@ class Asking:
         run.take(ModelFailed(effect.turn, "unsupported", effect.thread))
 
     async def _reply(self, params: dict[str, Any], deadline: float) -> AsyncGenerator[Told, None]:
+        if self._interrupted:
+            raise StoppedByCaller
         if self._plan.hooks:
             params = await self._hooked(params)
         hosted = HostedCalls(self._where) if self._plan.hosted else None
@@ -228,7 +240,7 @@ class Asking:
             yield TextDelta(self._where, response.text[said:])
         for part in () if hosted is None else hosted.rest(response.items):
             yield part
-        priced = self._plan.prices is not None or self._run.state.limits.cost is not None
+        priced = self._plan.is_priced or self._run.state.limits.cost is not None
         cost = self._cost(response) if priced else None
         yield UsageReported(self._where, response, self._run.state.meter.usage, cost)
         yield await self._replied(response, cost)
@@ -292,6 +304,7 @@ class Asking:
         """Find out what the core must know of a reply: its calls, and what is wrong with its answer."""
         run, plan, effect = self._run, self._plan, self._effect
         for hook in plan.hooks:
+            self._spent = Meter(0, 0, response.usage, cost or 0.0)
             changed = await self.wait(hook.after_model(self._context(), response))
             response = response if changed is None else changed
         verdicts: dict[int, Verdict] = {}
@@ -318,12 +331,13 @@ class Asking:
         return await self.wait(problem_of(self._run, self._effect.thread, text, self._context()))
 
     def _cost(self, response: Response) -> float | None:
+        plan = self._plan
         from agentrt.prices import cost_of  # noqa: PLC0415 - few want to know
+        from agentrt.wire.requests import model_names  # noqa: PLC0415 - as above
 
-        prices, provider = self._plan.prices, self._client.provider
-        cost = cost_of(response.model, response.usage, prices, provider)
-        asked = str(self._plan.fixed["model"])
-        return cost_of(asked, response.usage, prices, provider) if cost is None else cost
+        names = (response.model, *model_names(plan.fixed["model"]))
+        costs = (cost_of(name, response.usage, plan.prices, self._client.provider) for name in names)
+        return next((cost for cost in costs if cost is not None), None)
 
     def _mended(self, error: StatusError, params: Mapping[str, Any]) -> bool:
         """Note what was refused and can be left out or told in another way; false if it was something else."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+from agentrt.core.history import edited_notice
 from agentrt.core.protocol import RunTool
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import ToolError
 from agentrt.registry.dispatch import Answer, Caller, Prepared, context_of, run_prepared
-from agentrt.registry.output import as_text, encode_output
+from agentrt.registry.output import FOR_OUTPUTS, as_text, encode_output
 from agentrt.wire.items import CALLS
-from agentrt.wire.json import as_str, dump
+from agentrt.wire.json import as_str, is_dict
 
 __all__ = ["run_attended"]
 
@@ -38,15 +39,22 @@ async def run_attended(plan: Plan, agent: AgentPlan, effect: RunTool, prepared: 
             except ToolError as error:
                 answer = _with_output(prepared, answer, f"Error: {as_text(error)}")._replace(failed=True)
             else:
-                answer = answer if output is None else _with_output(prepared, answer, encode_output(output).value)
+                answer = answer if output is None else _with_output(prepared, answer, _encoded(output))
     if effect.edited is not None:
-        told = f"(A person changed the arguments before the call ran. Used: {dump(dict(effect.edited)).decode()})"
+        told = edited_notice(effect.edited)
         output = answer.item["output"]
         changed: Any = (
             f"{told}\n{output}" if isinstance(output, str) else [{"type": "input_text", "text": told}, *output]
         )
         answer = _with_output(prepared, answer, changed)
     return answer
+
+
+def _encoded(output: str | list[dict[str, Any]]) -> Any:
+    """Write what a hook gave: content parts as it had them to read are let be."""
+    parts = output if isinstance(output, list) else []
+    is_ready = bool(parts) and all(is_dict(part) and part.get("type") in FOR_OUTPUTS for part in parts)
+    return parts if is_ready else encode_output(output).value
 
 
 def _with_output(prepared: Prepared, answer: Answer, output: Any) -> Answer:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from agentrt.core.protocol import CallModel, CallSeen, Effect, ModelFailed, RunTool, ToolReturned
+from agentrt.core.protocol import CallModel, CallSeen, Effect, ModelFailed, ModelReplied, RunTool, Stop, ToolReturned
 from agentrt.core.state import MAIN, Verdict
+from agentrt.errors import RunRefused
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
 from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, prepare_call, run_prepared
 from agentrt.registry.output import encode_output, output_text
@@ -51,6 +53,7 @@ class Calls:
     """Calls as they were read, until they run."""
     early: dict[Key, anyio.CancelScope | None] = field(default_factory=dict[Key, Any], init=False)
     """What was begun from replies that are not whole yet."""
+    _inside: dict[Key, anyio.CancelScope] = field(default_factory=dict[Key, Any], init=False)
     started_at: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """When sub-agents began, by thread, in seconds of the run's work."""
 
@@ -97,7 +100,7 @@ class Calls:
 
             prepared = prepared_anew(self._run.agent_of(effect.thread), effect, caller)
         self._live[key] = effect
-        job = self._run_early if early else self._run_tool
+        job = self._run_early if early else self._run_tool if effect.thread == MAIN else self._run_inside
         self._crew.add(job, (effect, prepared, caller), prepared.lane, exclusive=prepared.exclusive)
 
     async def _run_tool(self, job: tuple[RunTool, Prepared, Caller]) -> None:
@@ -112,7 +115,10 @@ class Calls:
         if run.plan.trace is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
             answer = await run_prepared(prepared, caller)
         else:
-            answer = await self._run_attended(effect, prepared, caller)
+            attended = await self._run_attended(effect, prepared, caller)
+            if attended is None:
+                return  # a hook ends the run; the call has begun all the same
+            answer = attended
         took = anyio.current_time() - started
         self._begun.discard(key)
         if self._live.get(key) is not effect:
@@ -125,10 +131,46 @@ class Calls:
         run.tell(ToolFinished(where, call.call_id, call.name, output, answer.failed, took, artifact=answer.artifact))
         run.tell(ToolReturned(effect.turn, effect.position, answer.item, effect.thread))
 
-    async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer:
+    async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer | None:
         from agentrt.drivers.attending import run_attended  # noqa: PLC0415 - with hooks, traces, edited arguments
 
-        return await run_attended(self._run.plan, self._run.agent_of(effect.thread), effect, prepared, caller)
+        run = self._run
+        try:
+            return await run_attended(run.plan, run.agent_of(effect.thread), effect, prepared, caller)
+        except RunRefused as refused:
+            run.tell(Stop("refused", None, run.worked(), str(refused), effect.thread))
+        except Exception as error:  # noqa: BLE001 - a hook's; it is raised again, in the run
+            run.tell(error)
+        return None
+
+    async def _run_inside(self, job: tuple[RunTool, Prepared, Caller]) -> None:
+        with self.scope_of((job[0].thread, job[0].position)):
+            await self._run_tool(job)
+
+    @contextmanager
+    def scope_of(self, key: Key) -> Generator[None]:
+        """Let `end_inside` end what a sub-agent does."""
+        with anyio.CancelScope() as self._inside[key]:
+            yield
+        self._inside.pop(key, None)
+
+    def tidy(self, event: object) -> None:
+        """Forget what an event has made of no use: what was begun early, what a sub-agent did that was stopped."""
+        if isinstance(event, Stop) and event.thread != MAIN:
+            self.end_inside(event.thread)
+        elif isinstance(event, ModelReplied):
+            self.end_early(event.thread)
+
+    def end_inside(self, name: str) -> None:
+        """End all that a sub-agent and those below it do."""
+        for key in [*self._live, *self._inside]:
+            if key[0] == name or key[0].startswith(f"{name}/"):
+                self._live.pop(key, None)
+                self._begun.discard(key)
+                scope = self._inside.pop(key, None) or self.early.pop(key, None)
+                if scope is not None:
+                    scope.cancel()
+        self._run.forget_inside(name)
 
     def _report(self, thread: str, call: Mapping[str, Any], fraction: float | None, message: str, piece: Any) -> None:
         output = "" if piece is None else output_text(encode_output(piece).value)

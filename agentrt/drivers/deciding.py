@@ -13,11 +13,12 @@ from agentrt.core import loop
 from agentrt.core.interrupts import check_decision
 from agentrt.core.pending import Approve, Decision, Pending, decision_from
 from agentrt.core.protocol import Ask, Decided, Effect, Finish, Resume, RunTool
-from agentrt.core.state import RunState, Verdict
+from agentrt.core.state import RunState, Thread, Verdict
+from agentrt.drivers.leaving import begun
 from agentrt.drivers.plan import Decide
 from agentrt.drivers.triage import prepared_anew
 from agentrt.errors import UsageError
-from agentrt.events import DecisionNeeded, ToolStarted
+from agentrt.events import DecisionNeeded
 from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 from agentrt.registry.signature import routine_of
 from agentrt.registry.threads import run_in_thread
@@ -58,8 +59,7 @@ async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
     try:
         decision = await _called(decide, pending)
         if decision is not None:
-            _check(run, run.state, pending, decision_from(decision))
-            event = Decided(pending.turn, pending.position, decision_from(decision), pending.thread)
+            event = _decided(run, run.state, pending, decision_from(decision))
     except UsageError as error:
         event = error
     except Exception:
@@ -75,8 +75,9 @@ async def _called(decide: Decide, pending: Pending) -> Decision | None:
     return decision
 
 
-def _check(run: Run[Any], state: RunState, pending: Pending, decision: Decision) -> None:
-    """Refuse a decision that can't be carried out."""
+def _decided(run: Run[Any], state: RunState, pending: Pending, decision: Decision) -> Decided:
+    """Make the event of a decision; raises UsageError where that can't be carried out."""
+    begin: Thread | None = None
     thread = state.threads[pending.thread]
     check_decision(thread.verdicts[pending.position], decision)
     if isinstance(decision, Approve) and decision.edited is not None:
@@ -88,6 +89,10 @@ def _check(run: Run[Any], state: RunState, pending: Pending, decision: Decision)
         prepared = prepared_anew(agent, effect, run.calls.caller(pending.thread))
         if prepared.tool is None:
             raise UsageError(f"the edited arguments don't fit {pending.name}: {prepared.problem}")
+        delegate = agent.delegates.get(prepared.tool.key)
+        if delegate is not None:
+            begin = delegate.begin(as_str(prepared.values.get("task")))
+    return Decided(pending.turn, pending.position, decision, pending.thread, begin)
 
 
 async def resume(run: Run[Any]) -> list[Effect]:
@@ -118,13 +123,10 @@ async def resume(run: Run[Any]) -> list[Effect]:
                 f"nothing with the id {pending_id!r:.80} is pending: it was decided, or what it was about has changed; "
                 f"pending are {list(known)}"
             )
-        _check(run, state, pending, decision_from(decision))
-        decided.append(Decided(pending.turn, pending.position, decision_from(decision), pending.thread))
-    for thread in run.state.threads.values():
+        decided.append(_decided(run, state, pending, decision_from(decision)))
+    for name, thread in run.state.threads.items():
         if thread.parent is not None and thread.phase != "done":
-            raw = run.state.threads[thread.parent].calls[thread.position].raw
-            told = (as_str(raw.get("call_id")), as_str(raw.get("name")), as_str(raw.get("arguments")))
-            run.tell(ToolStarted(run.where(thread.parent), *told))
+            run.tell(begun(run, name))
     effects = run.take(event)
     for each in decided:
         effects += run.take(each)

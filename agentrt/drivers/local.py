@@ -51,6 +51,7 @@ logger = logging.getLogger("agentrt.run")
 
 _LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
+_ENDS = (ModelReplied, Stop)
 _LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
 
 
@@ -85,6 +86,7 @@ class Run(Generic[Out]):
     _asking: Asking | None = field(default=None, init=False)
     _stop: Stop | None = field(default=None, init=False)
     _left: bool = field(default=False, init=False)
+    _is_telling: bool = field(default=False, init=False)
     _paused_at: float | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
@@ -119,19 +121,27 @@ class Run(Generic[Out]):
                     raise
                 raise KeyboardInterrupt from group  # Ctrl-C met a tool: it is for the whole program
             finally:
-                if self.state.status is None:
-                    from agentrt.drivers.leaving import at_rest  # noqa: PLC0415 - most runs are over by now
-
-                    self.state = at_rest(self._clocked(), self._inbox, self.calls.not_begun(), self._stop)
-                if isinstance(error, AgentrtError):
-                    error.state = self.state
+                special = self.plan.keeper is not None or self.plan.trace is not None or self._is_telling
+                if special or self.state.status is None or error is not None:
+                    await self._left_early(error)
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
                         await self.plan.agents[name].release()
-                if self.plan.trace is not None:
-                    self.plan.trace.close()
-                if self.plan.keeper is not None:
-                    await self.plan.keeper.close(self.state, error)
+
+    async def _left_early(self, error: BaseException | None) -> None:
+        """Put the run away as it stands, and end what was opened for it."""
+        from agentrt.drivers.leaving import at_rest, left  # noqa: PLC0415 - most runs are over by now
+
+        if self.state.status is None:
+            self.state = at_rest(self._clocked(), self._inbox, self.calls.not_begun(), self._stop)
+        if isinstance(error, AgentrtError):
+            error.state = self.state
+        if self._is_telling:
+            self._observe(left(self, error))
+        if self.plan.trace is not None:
+            self.plan.trace.close()
+        if self.plan.keeper is not None:
+            await self.plan.keeper.close(self.state, error)
 
     def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Iterate over the run's events; the run goes on as they are asked for."""
@@ -145,8 +155,6 @@ class Run(Generic[Out]):
             return await self._events.__anext__()
         except AgentrtError as error:
             error.state = self.state
-            if self.plan.observers:
-                self._observe(RunFinished(self.where(MAIN), None, error=str(error)))
             raise
 
     @property
@@ -193,6 +201,7 @@ class Run(Generic[Out]):
     # --- the loop
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
+        self._is_telling = bool(self.plan.observers)
         self.tell(RunStarted(self.where(MAIN), self.plan.resumes))
         await self._perform(await self._first())
         while self.state.status is None or (self.state.status == "pending" and (self.deciding or self._inbox)):
@@ -213,7 +222,8 @@ class Run(Generic[Out]):
             elif happened is not None:
                 yield cast("RunEvent", happened)
         self.tell(RunFinished(self.where(MAIN), self.state.status, self.state.stopped_by))
-        for happened in self._inbox:
+        self._is_telling = False  # whatever a tool that was cut off says from now on
+        for happened in tuple(self._inbox):
             if isinstance(happened, RunEvent):
                 yield happened
         if self.state.status in ("incomplete", "limit"):
@@ -223,7 +233,7 @@ class Run(Generic[Out]):
 
     async def _first(self) -> list[Effect]:
         if self.state.limits.seconds is not None:
-            self.group.start_soon(self._watch, self.state.limits.seconds)
+            self.group.start_soon(self.watch, self.state.limits.seconds)
         if self.state.threads[MAIN].phase == "new" and not self.plan.resumes:
             return self.take(Start())
         from agentrt.drivers.deciding import resume  # noqa: PLC0415 - few runs are taken up again
@@ -234,8 +244,8 @@ class Run(Generic[Out]):
         """Take the run one event further, and tell what that means."""
         before = self.state
         self.state, effects = loop.step(before, event)
-        if self.calls.early and isinstance(event, ModelReplied):
-            self.calls.end_early(event.thread)
+        if self.calls.early or type(event) is Stop:
+            self.calls.tidy(event)
         if self._paused_at is not None or self.state.status == "pending":
             self._pause()
         if len(self.plan.agents) > 1 or self.state.stopped_by is not before.stopped_by or self.state.notes:
@@ -269,6 +279,10 @@ class Run(Generic[Out]):
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
             elif isinstance(effect, CallModel):
+                if effect.last:
+                    from agentrt.drivers.leaving import near  # noqa: PLC0415 - most turns are not the last
+
+                    near(self, effect.thread)
                 agent = self.agent_of(effect.thread)
                 if agent.name not in self._clients:
                     self._clients[agent.name] = agent.acquire()
@@ -286,9 +300,10 @@ class Run(Generic[Out]):
     async def _ask_aside(self, asking: Asking) -> None:
         """Read a sub-agent's turn. What is wrong with it is raised where events are asked for."""
         try:
-            async with aclosing(asking.told()) as told:
-                async for part in told:
-                    self.tell(part)
+            with self.calls.scope_of(asking.key):
+                async with aclosing(asking.told()) as told:
+                    async for part in told:
+                        self.tell(part)
         except Exception as error:  # noqa: BLE001 - it is raised again, in the run
             self.tell(error)
 
@@ -306,7 +321,7 @@ class Run(Generic[Out]):
 
     def _meanwhile(self) -> Iterator[RunEvent]:
         """Give what has happened while the model is asked; what eager calls gave goes into the state at once."""
-        while self._inbox and type(self._inbox[0]) is not ModelReplied:
+        while self._inbox and not isinstance(self._inbox[0], _ENDS):
             happened = self._inbox.popleft()
             if isinstance(happened, ToolReturned):
                 self.take(happened)
@@ -329,9 +344,17 @@ class Run(Generic[Out]):
             if not (isinstance(part, ToolReturned) and (part.thread, part.position) == call)
         )
 
+    def forget_inside(self, name: str) -> None:
+        """Drop what a sub-agent was to bring that was stopped."""
+        self._inbox = deque(
+            part
+            for part in self._inbox
+            if not (isinstance(part, _LOOP_EVENTS) and (part.thread == name or part.thread.startswith(f"{name}/")))
+        )
+
     def tell(self, happened: RunEvent | Event | Exception | None) -> None:
         """Hand something to the loop, or to observers now and to whoever reads the run's events in its turn."""
-        if self.plan.observers and isinstance(happened, RunEvent):
+        if self._is_telling and isinstance(happened, RunEvent):
             self._observe(happened)
         self._inbox.append(happened)
         self._arrived.set()
@@ -343,8 +366,14 @@ class Run(Generic[Out]):
             except Exception:
                 logger.exception("an observer failed on %s", event.type)
 
-    async def _watch(self, seconds: float) -> None:
-        """Stop the run when its time is up; time in which it waits for a person doesn't pass."""
-        while (left := seconds - self.worked()) > 0:  # noqa: ASYNC110 - while a person is asked, no time passes
+    async def watch(self, until: float, thread: str = MAIN) -> None:
+        """Stop the run, or a sub-agent, when its time is up; time in which the run waits for a person doesn't pass.
+
+        Args:
+            until: When, in seconds of the run's work.
+            thread: Which of them.
+        """
+        while (left := until - self.worked()) > 0:  # noqa: ASYNC110 - while a person is asked, no time passes
             await anyio.sleep(max(left, 0.05))
-        self.stop(Stop("limit", "seconds", self.worked()))
+        stop = Stop("limit", "seconds", self.worked(), thread=thread)
+        self.stop(stop) if thread == MAIN else self.tell(stop)

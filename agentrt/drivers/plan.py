@@ -51,6 +51,7 @@ class AgentPlan:
         release: Gives it back.
         tools: The tools that run here, by key.
         fixed: The request's parameters that the user chose: model, instructions, tools and settings.
+        model: The name of its model, of several the first.
         limits: Its limits.
         parallel: Whether its calls may run at once.
         hosted: Whether the provider runs tools of its own.
@@ -61,7 +62,9 @@ class AgentPlan:
         hooks: Its hooks.
         delegates: The tools that stand for other agents, by key.
         prices: What its models cost.
+        provider: The name of the provider; None where that is known in a run only.
         max_history: Items that a request carries at most, as far as whole groups allow; None for all.
+        is_priced: Whether somebody wants to know what a reply costs.
         is_plain: Whether its calls are calls of tools and nothing else, with nobody to look at them first.
     """
 
@@ -70,6 +73,7 @@ class AgentPlan:
     release: Callable[[], Awaitable[None]]
     tools: Mapping[str, Tool[..., Any]]
     fixed: Mapping[str, Any]
+    model: str
     limits: Limits
     parallel: bool = True
     hosted: bool = False
@@ -80,7 +84,9 @@ class AgentPlan:
     hooks: tuple[Hooks, ...] = ()
     delegates: Mapping[str, Delegate] = field(default_factory=dict[str, Delegate])
     prices: Prices | None = None
+    provider: str | None = None
     max_history: int | None = None
+    is_priced: bool = False
     is_plain: bool = True
 
 

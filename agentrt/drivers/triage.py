@@ -46,7 +46,9 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
     prepared = run.calls.prepared[thread, position]
     name = as_str(item.raw.get("name"))
     if agent.output is not None and not agent.output.text and name == FINAL_ANSWER and not item.raw.get("namespace"):
-        context = Context(run.plan.deps, run_id=run.state.run_id, usage=run.state.meter.usage, agent=agent.name)
+        state = run.state
+        turn = state.threads[thread].turn
+        context = Context(run.plan.deps, run_id=state.run_id, usage=state.meter.usage, agent=agent.name, turn=turn)
         problem = await problem_of(run, thread, _arguments_text(item), context)
         return Verdict(name, "output", "pure", problem=problem)
     try:

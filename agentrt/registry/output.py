@@ -10,12 +10,13 @@ import pydantic_core
 
 from agentrt.wire.parts import Part
 
-__all__ = ["MAX_OUTPUT_CHARS", "Output", "as_text", "encode_output", "joined", "output_text"]
+__all__ = ["FOR_OUTPUTS", "MAX_OUTPUT_CHARS", "Output", "as_text", "encode_output", "joined", "output_text"]
 
 MAX_OUTPUT_CHARS = 100_000
 """Upper bound for one output. 100,000 characters are about 25,000 tokens, more than most models should be fed."""
 
-_FOR_OUTPUTS = ("input_text", "input_image", "input_file")  # openai 3.54: FunctionCallOutput.output
+FOR_OUTPUTS = ("input_text", "input_image", "input_file")
+"""Content parts that an output may hold (openai 3.54: FunctionCallOutput.output)."""
 
 
 class Output(NamedTuple):
@@ -62,7 +63,7 @@ def _parts(value: Any) -> list[dict[str, Any]] | None:
 def _part(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, Part):
         return {"type": "input_text", "text": entry if isinstance(entry, str) else _text(entry)}
-    return entry.raw if entry.raw["type"] in _FOR_OUTPUTS else _told(entry.raw)
+    return entry.raw if entry.raw["type"] in FOR_OUTPUTS else _told(entry.raw)
 
 
 def _told(raw: dict[str, Any]) -> dict[str, Any]:

@@ -355,7 +355,7 @@ async def test_later_calls_wait_behind_one_that_waits(options, held):
 
     turn = [call("work", name=name) for name in "0ab"]
     agent, result = await pending_of(work, turn=turn, parallel_tool_calls="serial" not in options)
-    assert ran == [name for name in "0b" if name not in held]
+    assert sorted(ran) == [name for name in "0b" if name not in held]
     result = await agent.resume(result.state, {result.pending[0].id: Approve()})
     assert outputs(result) == ["0", "a", "b"]
     if held:
@@ -455,14 +455,11 @@ async def test_a_sub_agent_itself_may_need_approval(mail, sent):
     assert outputs(denied) == ["Error: this call was denied: no mail"]
 
 
-async def test_a_sub_agent_begins_with_what_the_model_asked_of_it(mail, sent):
+async def test_a_sub_agent_that_was_approved_asks_for_itself(mail, sent):
     boss = family(mail, approval=True)
     result = await boss.run("go")
-    key = result.pending[0].id
-    with pytest.raises(UsageError, match="Approve\\(\\), Deny"):
-        await boss.resume(result.state, {key: Approve(edited={"task": "mail bob"})})
-    result = await boss.resume(result.state, {key: Approve()})
-    assert [pending.name for pending in result.pending] == ["mail"], "and then it asks for itself"
+    result = await boss.resume(result.state, {result.pending[0].id: Approve()})
+    assert [pending.name for pending in result.pending] == ["mail"]
 
 
 # --- somebody who is asked at once

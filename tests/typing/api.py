@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import Literal, TypedDict, assert_type
 
 from agentrt import Agent, Client, Context, Registry, Response, Result, Tool, tool
-from agentrt.events import TextDelta, ToolFinished, ToolProgress, ToolStarted, TurnRestarted, TurnStarted
+from agentrt.events import (
+    AgentChanged,
+    DecisionNeeded,
+    LimitReached,
+    Noted,
+    ReasoningDelta,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    TurnRestarted,
+    TurnStarted,
+    UsageReported,
+)
 
 registry = Registry()
 
@@ -87,6 +102,20 @@ async def runs(client: Client) -> None:
             elif event.type == "tool.finished":
                 assert_type(event, ToolFinished)
             else:
-                assert_type(event, TurnStarted | TurnRestarted | ToolStarted | ToolProgress)
+                assert_type(
+                    event,
+                    RunStarted
+                    | TurnStarted
+                    | TurnRestarted
+                    | ReasoningDelta
+                    | UsageReported
+                    | ToolStarted
+                    | ToolProgress
+                    | DecisionNeeded
+                    | LimitReached
+                    | AgentChanged
+                    | Noted
+                    | RunFinished,
+                )
     for entry in registry:
         assert isinstance(entry, Tool)
