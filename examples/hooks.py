@@ -1,57 +1,43 @@
-"""Guardrails, a rule on arguments, and an audit log: hooks and an observer around one agent."""
+"""A guardrail and a logbook: hooks may refuse and change, observers only watch."""
 
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from agentrt import Agent, Context, Hooks, Response, RunRefused, Tool, ToolError, tool
+from agentrt import Agent, Context, Hooks, Tool, ToolError, tool
 from agentrt.events import RunEvent
 
-STOCK = {"Paris": 12, "Oslo": 3}
+CLOSED = "vault"
 
 
-@tool(effect="unsafe")
-def order(city: str, copies: int) -> str:
-    """Order copies of a city's guide book.
+@tool(effect="pure")
+def read_room(room: str) -> str:
+    """Tell what is in a room.
 
     Args:
-        city: Name of the city.
-        copies: How many.
+        room: Its name.
     """
-    return f"{copies} copies of the guide to {city} are ordered."
+    return f"{room}: a table and two chairs"
 
 
-class Rules(Hooks):
-    """What this shop allows."""
+class Guard(Hooks):
+    """Keeps the model out of one room."""
 
-    async def before_model(self, context: Context[Any], request: dict[str, Any]) -> None:
-        if "credit card" in str(request["input"][-1]):
-            raise RunRefused("Card numbers don't belong here.")
-
-    async def after_model(self, context: Context[Any], response: Response) -> None:
-        if "guarantee" in response.text:
-            raise RunRefused("We guarantee nothing.")
-
-    async def before_tool(
-        self, context: Context[Any], tool: Tool[..., Any], arguments: Mapping[str, Any]
-    ) -> Mapping[str, Any] | None:
-        left = STOCK.get(arguments["city"])
-        if left is None:
-            raise ToolError(f"There is no guide to {arguments['city']}; there are {', '.join(STOCK)}.")
-        return {**arguments, "copies": min(arguments["copies"], left)}
+    async def before_tool(self, context: Context[Any], tool: Tool[..., Any], arguments: Mapping[str, Any]) -> None:
+        """Refuse in words that the model reads."""
+        if arguments.get("room") == CLOSED:
+            raise ToolError("that room is closed")
 
 
-def audit(event: RunEvent) -> None:
-    if event.type in ("tool.started", "tool.finished", "note", "run.finished"):
-        print("audit:", event.run_id[:8], event.agent, event.type)
+def logbook(event: RunEvent) -> None:
+    """Write down what happens."""
+    if event.type == "tool.finished":
+        print(f"[{event.agent}, turn {event.turn}] {event.name}: {event.output}")
 
 
 def main() -> None:
-    model = os.environ.get("AGENTRT_MODEL", "gpt-5.4")
-    agent = Agent(model, tools=[order], hooks=[Rules()], observers=[audit])
-    print(agent.run_sync("Order 21 guides to Paris.").text)
-    refused = agent.run_sync("My credit card is 4111 1111 1111 1111.")
-    print(refused.status, *refused.notes)
+    agent = Agent(os.environ.get("AGENTRT_MODEL", "gpt-5.4"), tools=[read_room], hooks=[Guard()], observers=[logbook])
+    print(agent.run_sync("What is in the rooms?").text)
 
 
 if __name__ == "__main__":

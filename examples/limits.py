@@ -1,32 +1,28 @@
-"""A run that may not use more than it is given: calls, requests, seconds, money. It answers with what it has."""
+"""An automation that may not use more than it was given, and still says what it has."""
 
 import os
 
 from agentrt import Agent, Limits, tool
-from agentrt.prices import Price
-
-MODEL = os.environ.get("AGENTRT_MODEL", "gpt-5.4")
 
 
 @tool(effect="pure")
-def population(city: str) -> int:
-    """Look up how many people live in a city.
+def read_page(number: int) -> str:
+    """Read one page of the report.
 
     Args:
-        city: Name of the city.
+        number: The page, from 1.
     """
-    return {"Paris": 2_100_000, "Oslo": 720_000}.get(city, 0)
+    return f"page {number}: nothing new"
 
 
 def main() -> None:
-    limits = Limits(max_turns=10, calls={"population": 5}, seconds=120, cost=0.10)
-    prices = {MODEL: Price(input=2.5, output=15)}
-    agent = Agent(MODEL, tools=[population], limits=limits, prices=prices)
-    result = agent.run_sync("Which are the three largest cities of Europe, and how many people live there?")
+    limits = Limits(max_turns=10, max_tool_calls=1, calls={"read_page": 20}, tokens=50_000, seconds=120)
+    agent = Agent(os.environ.get("AGENTRT_MODEL", "gpt-5.4"), tools=[read_page], limits=limits)
+    result = agent.run_sync("Sum the report up.")
     print(result.text)
-    print(f"{result.status}, {result.turns} requests, {result.usage.total_tokens} tokens, {result.cost:.4f} dollars")
     if result.status == "limit":
-        print("stopped by", result.stopped_by)
+        print("It was cut short by", result.stopped_by)
+    print(f"{result.turns} requests, {result.usage.total_tokens} tokens")
 
 
 if __name__ == "__main__":

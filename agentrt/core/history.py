@@ -104,7 +104,7 @@ def unanswerable(items: Sequence[Item]) -> str | None:
 
 def failure(call: Item, text: str) -> Item:
     """Make the output item that tells the model why a call was not run."""
-    return Item(CALLS[call.type].refusal(call.raw, text))
+    return item_view(CALLS[call.type].refusal(call.raw, text))
 
 
 def edited_notice(edited: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from agentrt.core.protocol import (
 from agentrt.core.repair import for_provider, repaired
 from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve
 from agentrt.errors import UsageError
-from agentrt.wire.items import CALLS, Item
+from agentrt.wire.items import CALLS, Item, item_view
 from agentrt.wire.json import dump
 
 __all__ = ["check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
@@ -143,10 +143,10 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
 def _decision_item(call: Item, decision: Decision) -> Item:
     kind = CALLS[call.type]
     if isinstance(decision, Approve):
-        return Item(kind.approval(call.raw, approve=True))
+        return item_view(kind.approval(call.raw, approve=True))
     if isinstance(decision, Answer):
         text = decision.value if isinstance(decision.value, str) else dump(decision.value).decode()
-        return Item(kind.answer(call.raw, text))
+        return item_view(kind.answer(call.raw, text))
     return failure(call, "this call was denied" + (f": {decision.reason}" if decision.reason else ""))
 
 

@@ -36,7 +36,7 @@ from agentrt.core.protocol import (
 from agentrt.core.roles import taken
 from agentrt.core.state import NO_CALLS, Meter, Phase, RunState, Status, Thread, evolve
 from agentrt.errors import UsageError
-from agentrt.wire.items import Item
+from agentrt.wire.items import Item, item_view
 
 __all__ = ["LEGAL", "Move", "step"]
 
@@ -151,7 +151,7 @@ def check_turn(thread: Thread, turn: int) -> None:
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
     if event.turn != thread.turn or not thread.under_way(event.position):
         check_under_way(thread, event.turn, event.position)
-    thread = evolve(thread, outputs={**thread.outputs, event.position: Item(event.output)})
+    thread = evolve(thread, outputs={**thread.outputs, event.position: item_view(event.output)})
     state = state.put(event.thread, thread)
     return (state, []) if thread.phase == "model" else settle(state, event.thread, [])
 

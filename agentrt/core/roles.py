@@ -6,7 +6,7 @@ from typing import Any
 
 from agentrt.core.history import failure
 from agentrt.core.state import Thread, evolve
-from agentrt.wire.items import CALLS, Item
+from agentrt.wire.items import CALLS, Item, item_view
 from agentrt.wire.json import dump
 
 __all__ = ["OWN", "own_roles", "taken"]
@@ -50,4 +50,4 @@ def own_roles(thread: Thread, output_retries: int) -> Thread:
 
 def taken(call: Item, text: str) -> Item:
     """Make the output item that a call is answered with."""
-    return Item(CALLS[call.type].answer(call.raw, text))
+    return item_view(CALLS[call.type].answer(call.raw, text))

@@ -215,6 +215,8 @@ class Asking:
         run.take(ModelFailed(effect.turn, "unsupported", effect.thread))
 
     async def _reply(self, params: dict[str, Any], deadline: float) -> AsyncGenerator[Told, None]:
+        if self._interrupted:
+            raise StoppedByCaller
         if self._plan.hooks:
             params = await self._hooked(params)
         hosted = HostedCalls(self._where) if self._plan.hosted else None

@@ -16,6 +16,7 @@ from agentrt.core.protocol import (
     Decided,
     ModelFailed,
     ModelReplied,
+    Moved,
     Resume,
     RunTool,
     Start,
@@ -170,6 +171,8 @@ class Player:
         thread = self.state.threads[name]
         if thread.history == "conversation" and thread.anchor is None and self.one_of(2):
             return self.feed(ConversationMade(effect.turn, "conv", name))
+        if thread.provider is None and self.one_of(4):
+            return self.feed(Moved(effect.turn, "http://a", name))
         if self.interruptions and not self.one_of(10):
             return self.fail(name, effect)
         while plan.seen < len(plan.output) and self.one_of(6):

@@ -141,12 +141,15 @@ async def test_cancel_ends_a_run_in_every_phase(phase, anyio_backend_name):
         assert asyncio.all_tasks() == tasks
 
 
-async def test_cancel_before_the_first_event_asks_nothing():
+@pytest.mark.parametrize("at", [None, "run.started", "turn.started"])
+async def test_cancel_before_the_request_asks_nothing(at):
     model = ScriptedModel([say("never")])
     async with Agent("m", client=model).stream("go") as run:
-        run.cancel()
-        async for _ in run:
-            pass
+        if at is None:
+            run.cancel()
+        async for event in run:
+            if event.type == at:
+                run.cancel()
     assert (run.result.status, len(model.requests), run.result.items) == ("cancelled", 0, [])
 
 
