@@ -81,7 +81,7 @@ class Agent(Generic[Out]):
         storage: Where sessions and runs are kept: ``agentrt.store.SQLiteStore("runs.db")``.
         hooks: Your code before and after model calls and tool calls.
         observers: Functions that are told each event of each run when it happens. They must not wait.
-        prices: US dollars per million tokens by model, for costs; what isn't in it, the extra ``prices`` may know.
+        prices: US dollars per million tokens by model, for costs; ``{}`` takes what the extra ``prices`` knows.
         **settings: More parameters of the request, by the Responses API's names: ``temperature``, ``reasoning``, …
 
     Raises:

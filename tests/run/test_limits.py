@@ -230,6 +230,14 @@ async def test_cost_is_counted_by_list_prices():
     assert result.cost > 1
 
 
+@pytest.mark.parametrize(("prices", "counted"), [(None, False), ({}, True)])
+async def test_without_a_limit_cost_is_counted_where_prices_are_asked_for(prices, counted):
+    pytest.importorskip("genai_prices", reason="an extra")
+    model = ScriptedModel([say("hi", usage=(1_000_000, 0))])
+    result = await Agent("gpt-4o", client=model, prices=prices).run("go")
+    assert (result.cost > 1) == counted
+
+
 @pytest.mark.parametrize("where", ["agent", "run"])
 async def test_a_cost_that_can_not_be_known_is_an_error_before_the_run(where):
     model, limits = ScriptedModel(), Limits(cost=1)
