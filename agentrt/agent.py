@@ -307,10 +307,7 @@ class Agent(Generic[Out]):
         from agentrt.planning import family  # noqa: PLC0415
 
         self._run_class: type[Run[Any]] = Run
-        plan = Plan(family(self), observers=self._observers)
-        if self.limits.cost is not None:
-            check_costs(plan.agents.values())
-        return plan
+        return Plan(family(self), observers=self._observers)
 
     def plan(self, delegates: Mapping[str, Delegate]) -> AgentPlan:
         """Plan what this agent brings to a run, with its tools that stand for other agents by key."""

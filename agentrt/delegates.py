@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["AgentTool", "Handoff", "handoff"]
 
 
+_NOT_HERE = {"exclusive", "resource", "retries", "timeout"}
+
+
 class AgentTool(Tool[[str], Any]):
     """A tool that asks an agent; see `Agent.as_tool`.
 
     Args:
         agent: The agent.
-        **options: As for any tool.
+        **options: As for any tool, but for ``exclusive``, ``resource``, ``retries`` and ``timeout``.
     """
 
     def __init__(self, agent: Agent[Any], **options: Unpack[ToolOptions]) -> None:
@@ -33,6 +36,11 @@ class AgentTool(Tool[[str], Any]):
                 raise ToolError(f"{agent.name} ended {result.status}")
             return result.text
 
+        for option in _NOT_HERE & options.keys():
+            raise UsageError(
+                f"as_tool() takes no {option}=, as no function is called; bound the agent with its own "
+                "limits=Limits(seconds=…, …)"
+            )
         given: ToolOptions = {"name": agent.name, "description": _about(agent), **options}
         super().__init__(ask, **given)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agentrt.assembly import check_types
+from agentrt.assembly import check_costs, check_types
 from agentrt.client import Client, PreparedRequest
 from agentrt.core.history import next_request
 from agentrt.core.interrupts import ended
@@ -49,7 +49,21 @@ def family(root: Agent[Any]) -> dict[str, AgentPlan]:
             raise UsageError(f"two agents are named {agent.name!r}; give each its own name=")
         others = [tool.agent for tool in _delegates(agent).values()]
         waiting += [other for other in others if found.get(other.name) is not other]
-    return {name: _plan(agent) for name, agent in found.items()}
+    plans = {name: _plan(agent) for name, agent in found.items()}
+    for name, plan in plans.items():
+        if plan.limits.cost is not None:  # it binds all that this one may ask, or hand over to
+            bound = _below(plans, name)
+            check_costs(bound)
+            for each in bound:
+                each.is_priced = True
+    return plans
+
+
+def _below(plans: Mapping[str, AgentPlan], name: str) -> list[AgentPlan]:
+    names = [name]
+    for each in names:
+        names += {delegate.agent for delegate in plans[each].delegates.values()}.difference(names)
+    return [plans[each] for each in names]
 
 
 def _delegates(agent: Agent[Any]) -> dict[str, AgentTool | Handoff]:
@@ -228,7 +242,9 @@ def planned(
     if storage is not None:
         from agentrt.drivers.keeping import Keeper  # noqa: PLC0415 - only a store needs it
 
-        plan = evolve(plan, keeper=Keeper(storage, session, begin), is_attended=True)
+        plan = evolve(
+            plan, keeper=Keeper(storage, session, begin, named=options.get("run_id") is not None), is_attended=True
+        )
     if "opentelemetry.trace" in sys.modules:
         from agentrt.trace import RunTrace, tracing_is_on  # noqa: PLC0415 - only where somebody traces
 

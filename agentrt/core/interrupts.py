@@ -240,6 +240,12 @@ def resumed(state: RunState, _: Thread, event: Resume) -> Step:
     return state, effects
 
 
+def _asks_anew(before: Verdict, now: Verdict) -> bool:
+    """Tell whether a decision was on something else than what would run now."""
+    asked, asks = before.ask and before.ask.id, now.ask and now.ask.id
+    return now.definition != before.definition or (None not in (asked, asks) and asked != asks)
+
+
 def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunState:
     """Look at a thread's open calls anew: what had begun and is unsafe is answered, the rest may be handed out."""
     notes = state.notes
@@ -257,10 +263,13 @@ def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunS
             continue  # its own thread goes on
         handed.discard(index)
         verdicts[index] = now
-        if index in approved and now.definition != before.definition:
+        if index in approved and _asks_anew(before, now):
             approved.discard(index)
             edited.pop(index, None)
-            notes = (*notes, f"the tool {now.key!r} was changed, so the decision on its call counts no more")
+            notes = (
+                *notes,
+                f"the tool {now.key!r} was changed, or its arguments, so the decision on its call counts no more",
+            )
         if index in edited:
             verdicts[index] = evolve(now, begin=before.begin)
         if index not in approved and now.ask is not None:

@@ -99,7 +99,10 @@ def ask(state: RunState, name: str) -> Step:
 
 def request(state: RunState, name: str, thread: Thread) -> CallModel:
     """Make the effect that asks the model in the thread's turn."""
-    forced = thread.last is not None and (thread.limits or state.limits).on_limit == "answer"
+    forced = (
+        thread.last is not None
+        and (state.limits if thread.last_of_run else thread.limits or state.limits).on_limit == "answer"
+    )
     bounded = len(state.threads) > 1 or state.limits.max_tool_calls is not None
     return CallModel(thread.turn, forced, budget.calls_left(state, name) if bounded else None, name)
 

@@ -242,8 +242,7 @@ class Asking:
             yield TextDelta(self._where, response.text[said:])
         for part in () if hosted is None else hosted.rest(response.items):
             yield part
-        priced = self._plan.is_priced or self._run.state.limits.cost is not None
-        cost = self._cost(response) if priced else None
+        cost = self._cost(response) if self._plan.is_priced or self._run.state.limits.cost is not None else None
         yield UsageReported(self._where, response, self._run.state.meter.usage, cost)
         yield await self._replied(response, cost)
 

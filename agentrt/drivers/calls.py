@@ -162,10 +162,21 @@ class Calls:
 
     def tidy(self, event: object) -> None:
         """Forget what an event has made of no use: what was begun early, what a sub-agent did that was stopped."""
-        if isinstance(event, Stop) and event.thread != MAIN:
+        if isinstance(event, Stop) and event.thread == MAIN:
+            self.close()
+        elif isinstance(event, Stop):
             self.end_inside(event.thread)
         elif isinstance(event, ModelReplied):
             self.end_early(event.thread)
+
+    def close(self) -> None:
+        """End all that the run does."""
+        self._live.clear()
+        self._crew.close()
+        for scope in self._inside.values():
+            scope.cancel()
+        if self._run.questions is not None:
+            self._run.questions.close()
 
     def end_inside(self, name: str) -> None:
         """End all that a sub-agent and those below it do."""
@@ -241,7 +252,9 @@ class Calls:
         for key in [key for key in self.early if key[0] == name]:
             kept = thread.phase == "tools" and key[1] in thread.calls and key[1] not in thread.outputs
             if kept and self._live.get(key, _NOBODY).turn == thread.turn:
-                del self.early[key]
+                scope = self.early.pop(key)
+                if scope is not None and name != MAIN:
+                    self._inside[key] = scope
             else:
                 self._forget(key)
 

@@ -12,12 +12,12 @@ import anyio.abc
 from agentrt.core import loop
 from agentrt.core.interrupts import check_decision
 from agentrt.core.pending import Approve, Decision, Pending, decision_from
-from agentrt.core.protocol import Ask, Decided, Effect, Finish, Resume, RunTool
+from agentrt.core.protocol import Ask, Decided, Effect, Finish, Resume, RunTool, Stop
 from agentrt.core.state import RunState, Thread, Verdict
 from agentrt.drivers.leaving import begun
 from agentrt.drivers.plan import Decide
-from agentrt.drivers.triage import prepared_anew
-from agentrt.errors import UsageError
+from agentrt.drivers.triage import hooked, plain, prepared_anew
+from agentrt.errors import RunRefused, ToolError, UsageError
 from agentrt.events import DecisionNeeded
 from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 from agentrt.registry.signature import routine_of
@@ -59,7 +59,7 @@ async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
     try:
         decision = await _called(decide, pending)
         if decision is not None:
-            event = _decided(run, run.state, pending, decision_from(decision))
+            event = await _decided(run, run.state, pending, decision_from(decision))
     except UsageError as error:
         event = error
     except Exception:
@@ -75,7 +75,7 @@ async def _called(decide: Decide, pending: Pending) -> Decision | None:
     return decision
 
 
-def _decided(run: Run[Any], state: RunState, pending: Pending, decision: Decision) -> Decided:
+async def _decided(run: Run[Any], state: RunState, pending: Pending, decision: Decision) -> Decided:
     """Make the event of a decision; raises UsageError where that can't be carried out."""
     begin: Thread | None = None
     thread = state.threads[pending.thread]
@@ -86,13 +86,40 @@ def _decided(run: Run[Any], state: RunState, pending: Pending, decision: Decisio
         call = thread.calls[pending.position]
         effect = RunTool(pending.turn, pending.position, call, pending.thread, decision.edited)
         agent = run.plan.agents[thread.agent]
-        prepared = prepared_anew(agent, effect, run.calls.caller(pending.thread))
+        caller = run.calls.caller(pending.thread)
+        prepared = prepared_anew(agent, effect, caller)
+        try:
+            prepared = await hooked(agent, prepared, caller)
+        except ToolError as error:
+            raise UsageError(f"a hook refuses the edited arguments of {pending.name}: {error}") from error
         if prepared.tool is None:
             raise UsageError(f"the edited arguments don't fit {pending.name}: {prepared.problem}")
+        if agent.hooks:
+            decision = Approve(edited=plain(prepared.values))
         delegate = agent.delegates.get(prepared.tool.key)
         if delegate is not None:
             begin = delegate.begin(as_str(prepared.values.get("task")))
     return Decided(pending.turn, pending.position, decision, pending.thread, begin)
+
+
+def _agents_in(state: RunState) -> set[str]:
+    """Name all agents that are at work in a state, or about to be."""
+    names = {thread.agent for thread in state.threads.values()}
+    for thread in state.threads.values():
+        names |= {verdict.begin.agent for verdict in thread.verdicts.values() if verdict.begin is not None}
+        names |= set() if thread.handoff is None else {thread.handoff[0]}
+    return names
+
+
+async def _verdicts(run: Run[Any]) -> dict[tuple[str, int], Verdict]:
+    """Find out what is known now of all open calls."""
+    verdicts: dict[tuple[str, int], Verdict] = {}
+    for name, thread in run.state.threads.items():
+        for position, call in thread.calls.items() if thread.phase == "tools" else ():
+            if position not in thread.outputs:
+                found = run.calls.verdict(name, position, call)
+                verdicts[name, position] = found if isinstance(found, Verdict) else await found
+    return verdicts
 
 
 async def resume(run: Run[Any]) -> list[Effect]:
@@ -101,18 +128,15 @@ async def resume(run: Run[Any]) -> list[Effect]:
     Raises:
         UsageError: A decision fits nothing that is pending; the state is as it was.
     """
-    for thread in run.state.threads.values():
-        if thread.agent not in run.plan.agents:
-            raise UsageError(f"the state is of an agent {thread.agent!r}, which is not among {list(run.plan.agents)}")
+    for agent in _agents_in(run.state):
+        if agent not in run.plan.agents:
+            raise UsageError(f"the state is of an agent {agent!r}, which is not among {list(run.plan.agents)}")
     if run.state.status not in (None, "pending"):
         return []  # it is over: its result is given once more
-    verdicts: dict[tuple[str, int], Verdict] = {}
-    for name, thread in run.state.threads.items():
-        for position, call in thread.calls.items() if thread.phase == "tools" else ():
-            if position not in thread.outputs:
-                found = run.calls.verdict(name, position, call)
-                verdicts[name, position] = found if isinstance(found, Verdict) else await found
-    event = Resume(verdicts)
+    try:
+        event = Resume(await _verdicts(run))
+    except RunRefused as refused:
+        return run.take(Stop("refused", None, run.worked(), str(refused)))
     state, _ = loop.step(run.state, event)
     known = {pending.id: pending for pending in state.pending}
     decided: list[Decided] = []
@@ -123,7 +147,7 @@ async def resume(run: Run[Any]) -> list[Effect]:
                 f"nothing with the id {pending_id!r:.80} is pending: it was decided, or what it was about has changed; "
                 f"pending are {list(known)}"
             )
-        decided.append(_decided(run, state, pending, decision_from(decision)))
+        decided.append(await _decided(run, state, pending, decision_from(decision)))
     for name, thread in run.state.threads.items():
         if thread.parent is not None and thread.phase != "done":
             run.tell(begun(run, name))

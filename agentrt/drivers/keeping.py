@@ -28,9 +28,13 @@ class Keeper:
         store: Where.
         session: The id of the conversation that it belongs to; None where it belongs to none.
         begin: Makes the state that the run begins with, of the session's last one; None where a state is taken up.
+        named: Whether the run was given an id. One that was not is kept in its session only, where it has one.
     """
 
-    def __init__(self, store: Store, session: str | None, begin: Callable[[RunState], RunState] | None) -> None:
+    def __init__(
+        self, store: Store, session: str | None, begin: Callable[[RunState], RunState] | None, *, named: bool
+    ) -> None:
+        self._named = named or session is None
         self._store = store
         self._session = session
         self._begin = begin
@@ -52,6 +56,7 @@ class Keeper:
             await stack.enter_async_context(self._store.hold("run", state.run_id))
             last = None if self._session is None else await self._read("session", self._session)
             known = await self._read("run", state.run_id)
+            self._named |= known is not None
             if last is not None and last.run_id == state.run_id:
                 known = last  # it is written first, so it may be further
             if self._begin is None:
@@ -64,7 +69,7 @@ class Keeper:
                 state = self._begin(last)
             if last is not None and last.run_id != state.run_id and (known is not None or self._begin is None):
                 logger.warning("the session %r has gone on without the run %r", self._session, state.run_id)
-                self._session = None
+                self._session, self._named = None, True
             self._saved, self._held = state, stack.pop_all()
         return state
 
@@ -119,7 +124,8 @@ class Keeper:
         text = state.to_json()
         if self._session is not None:
             await self._store.put("session", self._session, text)
-        await self._store.put("run", state.run_id, text)
+        if self._named:
+            await self._store.put("run", state.run_id, text)
         self._saved = state
 
     async def _read(self, kind: Kind, key: str) -> RunState | None:

@@ -23,7 +23,10 @@ def folded(state: RunState, happened: Iterable[Any]) -> RunState:
     for event in happened:
         is_late = isinstance(event, ToolReturned) and state.threads[event.thread].phase == "done"
         if isinstance(event, ToolReturned) and state.status in (None, "pending") and not is_late:
-            state, _ = step(state, event)
+            state, effects = step(state, event)
+            for effect in effects:  # it was never handed out
+                if isinstance(effect, RunTool) and state.status is None:
+                    state, _ = step(state, Withdrawn(effect.turn, (effect.position,), effect.thread))
     return state
 
 

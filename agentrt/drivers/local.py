@@ -117,9 +117,10 @@ class Run(Generic[Out]):
             try:
                 await self.group.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
             except BaseExceptionGroup as group:
-                if group.subgroup(KeyboardInterrupt) is None:
+                alone = [kind for kind in (KeyboardInterrupt, SystemExit) if group.subgroup(kind) is not None]
+                if not alone:
                     raise
-                raise KeyboardInterrupt from group  # Ctrl-C met a tool: it is for the whole program
+                raise alone[0] from group  # Ctrl-C met a tool, or a question was left: it is for the whole program
             finally:
                 if self.plan.is_attended or self._is_telling or self.state.status is None or error is not None:
                     await self._left_early(error)
@@ -271,9 +272,8 @@ class Run(Generic[Out]):
 
         Where the run is kept, it is written before: whoever takes it up after a crash knows what may have begun.
         """
-        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
-            self.calls.announce(effects)
-            await self.plan.keeper.save(self.state)
+        if self.plan.keeper is not None or self._stop is not None:
+            effects = await self._kept(effects)
         for effect in effects:
             if isinstance(effect, RunTool):
                 self.calls.start(effect)
@@ -285,16 +285,22 @@ class Run(Generic[Out]):
                 agent = self.agent_of(effect.thread)
                 if agent.name not in self._clients:
                     self._clients[agent.name] = agent.acquire()
-                client, where = self._clients[agent.name], self.where(effect.thread)
-                asking = Asking(self, effect, agent, client, where, effect.thread == MAIN)
+                told = (self._clients[agent.name], self.where(effect.thread), effect.thread == MAIN)
                 if effect.thread != MAIN:
-                    self.group.start_soon(self._ask_aside, asking)
+                    self.group.start_soon(self._ask_aside, Asking(self, effect, agent, *told))
                 else:
-                    self._asking = asking
+                    self._asking = Asking(self, effect, agent, *told)
             elif isinstance(effect, Ask):
                 from agentrt.drivers.deciding import ask  # noqa: PLC0415 - few runs ask
 
                 ask(self, self.group, effect.pending)
+
+    async def _kept(self, effects: list[Effect]) -> list[Effect]:
+        """Write where the run stands, and give the effects; none once it is stopped."""
+        self.calls.announce(effects)
+        if self.plan.keeper is not None and (effects or not any(isinstance(p, _LOOP_EVENTS) for p in self._inbox)):
+            await self.plan.keeper.save(self.state)
+        return effects if self._stop is None else []
 
     async def _ask_aside(self, asking: Asking) -> None:
         """Read a sub-agent's turn. What is wrong with it is raised where events are asked for."""
@@ -329,9 +335,9 @@ class Run(Generic[Out]):
 
     def _stopped(self) -> Event | None:
         """Take in what has come so far, before the rest is answered."""
-        from agentrt.drivers.leaving import folded  # noqa: PLC0415 - few runs are stopped
+        from agentrt.drivers.leaving import at_rest  # noqa: PLC0415 - few runs are stopped
 
-        self.state = folded(self._clocked(), self._inbox)
+        self.state = at_rest(self._clocked(), self._inbox, self.calls.not_begun(), None)
         self._inbox = deque(part for part in self._inbox if not isinstance(part, _LOOP_EVENTS))
         return self._stop if self.state.status in (None, "pending") else None
 
@@ -375,4 +381,8 @@ class Run(Generic[Out]):
         while (left := until - self.worked()) > 0:  # noqa: ASYNC110 - while a person is asked, no time passes
             await anyio.sleep(max(left, 0.05))
         stop = Stop("limit", "seconds", self.worked(), thread=thread)
-        self.stop(stop) if thread == MAIN else self.tell(stop)
+        if thread == MAIN:
+            self.stop(stop)
+        elif self.state.threads[thread].phase != "done" and self._stop is None:
+            await self._perform(self.take(stop))  # at once, as it may end by itself meanwhile
+            self.tell(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from agentrt.registry.outputs import OutputForm
     from agentrt.registry.tool import Tool
 
-__all__ = ["asked_for", "prepared_anew", "problem_of", "shaped", "triage"]
+__all__ = ["asked_for", "hooked", "plain", "prepared_anew", "problem_of", "shaped", "triage"]
 
 _SHOWN = 2000
 
@@ -52,7 +53,7 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
         problem = await problem_of(run, thread, _arguments_text(item), context)
         return Verdict(name, "output", "pure", problem=problem)
     try:
-        prepared = await _hooked(agent, prepared, run.calls.caller(thread))
+        prepared = await hooked(agent, prepared, run.calls.caller(thread))
         if prepared.tool is None:
             return Verdict(name, effect="pure")
         tool = prepared.tool
@@ -71,7 +72,7 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
         verdict = evolve(verdict, role="agent", begin=delegate.begin(as_str(prepared.values.get("task"))))
     if wanted and verdict.role != "handoff":
         omitted = {name: value for name, value in tool.form.defaults.items() if name not in prepared.values}
-        arguments = as_dict(_plain({**prepared.values, **omitted}))
+        arguments = as_dict(plain({**prepared.values, **omitted}))
         call_id = as_str(item.raw.get("call_id"))
         ask = _pending(run, thread, position, "tool", tool.key, arguments, call_id, tool.definition_hash)
         verdict = evolve(verdict, ask=ask, definition=tool.definition_hash)
@@ -83,7 +84,8 @@ def _arguments_text(item: Item) -> str:
     return told if isinstance(told, str) else dump(told).decode()
 
 
-async def _hooked(agent: AgentPlan, prepared: Prepared, caller: Caller) -> Prepared:
+async def hooked(agent: AgentPlan, prepared: Prepared, caller: Caller) -> Prepared:
+    """Let hooks look at a call before it runs; raises ToolError where one refuses it."""
     for hook in agent.hooks:
         if prepared.tool is None:
             break
@@ -101,7 +103,7 @@ def _with_arguments(
     caller: Caller,
     arguments: Mapping[str, Any],
 ) -> Prepared:
-    text = dump(_plain(dict(arguments))).decode()
+    text = dump(plain(dict(arguments))).decode()
     return prepare_call(tools, {**call, "arguments": text}, position, caller)._replace(call=call)
 
 
@@ -123,8 +125,18 @@ def _asked_by_server(run: Run[Any], thread: str, position: int, item: Item) -> V
         arguments = None
     if not is_dict(arguments):
         arguments = {"arguments": given}  # whatever it is, the decider sees it
-    ask = _pending(run, thread, position, "mcp", key, arguments, as_str(raw.get("id")), "")
-    return Verdict(key, "mcp", "unsafe", ask=ask)
+    definition = _server_pin(run.agent_of(thread), raw.get("server_label"))
+    ask = _pending(run, thread, position, "mcp", key, arguments, as_str(raw.get("id")), definition)
+    return Verdict(key, "mcp", "unsafe", ask=ask, definition=definition)
+
+
+def _server_pin(agent: AgentPlan, label: object) -> str:
+    """Hash what is said of a hosted MCP server, but for what proves who asks: a decision holds for this server only."""
+    for tool in agent.fixed.get("tools") or ():
+        if as_dict(tool).get("type") == "mcp" and tool.get("server_label") == label:
+            told = {name: value for name, value in tool.items() if name not in ("authorization", "headers")}
+            return hashlib.sha256(dump(told)).hexdigest()
+    return ""
 
 
 def _pending(
@@ -153,7 +165,8 @@ def _text(key: str, arguments: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plain(value: dict[str, Any]) -> Any:
+def plain(value: dict[str, Any]) -> Any:
+    """Give arguments as JSON values."""
     return to_jsonable_python(value, serialize_unknown=True, bytes_mode="base64", inf_nan_mode="strings")
 
 

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 import itertools
 import logging
+import sys
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import anyio
 import anyio.abc
@@ -21,6 +21,7 @@ import anyio.lowlevel
 
 from agentrt.errors import ToolError, ToolRetry
 from agentrt.registry.context import Context, call_key
+from agentrt.registry.escapes import let_out
 from agentrt.registry.output import as_text, encode_output
 from agentrt.registry.tool import ToolTimeout
 from agentrt.wire.items import CALLS
@@ -49,8 +50,6 @@ Approver = Callable[["Tool[..., Any]", dict[str, Any]], bool | Awaitable[bool]]
 """Says whether a call may run: takes the tool and the call's checked arguments by name."""
 
 _SHOWN_NAMES, _SHOWN_ERROR = 20, 2000
-_RAISE = dis.opmap["RAISE_VARARGS"]
-_EVENT_LOOPS = frozenset({"asyncio", "trio", "_core"})
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 
 logger = logging.getLogger("agentrt.registry")
@@ -142,7 +141,7 @@ def prepare_call(tools: Mapping[str, AnyTool], call: Mapping[str, Any], position
     except ToolError as error:
         return Prepared(call, position, None, {}, as_text(error), None, exclusive=False)
     except BaseException as error:  # noqa: BLE001 - a validator or a predicate of the user's own may raise anything
-        _let_out(error)
+        let_out(error)
         return Prepared(call, position, None, {}, _told(call, error), None, exclusive=False)
     lane = None if tool.resource is None else _lane(tool.resource, tool, values)
     return Prepared(call, position, tool, values, None, lane, tool.exclusive)
@@ -211,7 +210,7 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
             return _failed(call, "the tool was cancelled")
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its call's own
             if tool.is_async:  # in a thread nobody presses Ctrl-C
-                _let_out(error)
+                let_out(error)
             if attempt > tool.retries or not _worth_another_try(error, tool):
                 text = as_text(error) if isinstance(error, ToolError) else _told(call, error)
                 return _failed(call, text)
@@ -252,36 +251,6 @@ def _worth_another_try(error: BaseException, tool: Tool[..., Any]) -> bool:
         return True
     words = isinstance(error, ToolError) and not isinstance(error, ToolTimeout)
     return tool.effect != "unsafe" and isinstance(error, Exception) and not words
-
-
-def _let_out(error: BaseException) -> None:
-    """Raise what concerns the whole program: Ctrl-C, or that the coroutine is thrown away."""
-    if any(map(_comes_from_outside, _leaves(error))):
-        raise error
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
-
-
-def _comes_from_outside(error: BaseException) -> bool:
-    """Tell whether it is the user's Ctrl-C, or the coroutine being thrown away: no code says ``raise`` for these.
-
-    Event loops' own signal handlers do say so, so their code doesn't count.
-    """
-    if not isinstance(error, KeyboardInterrupt | GeneratorExit):
-        return False
-    last = error.__traceback__
-    assert last is not None  # it was caught
-    while last.tb_next is not None:
-        last = last.tb_next
-    code = last.tb_frame.f_code
-    parts = code.co_filename.replace("\\", "/").split("/")
-    return code.co_code[last.tb_lasti] != _RAISE or bool(_EVENT_LOOPS.intersection(parts))
 
 
 def _failed(call: Mapping[str, Any], text: str) -> Answer:
@@ -325,7 +294,7 @@ class Crew:
     _queue: deque[_Job] = field(default_factory=deque[Any], init=False)
     _lanes: dict[str, deque[_Job]] = field(default_factory=dict[str, "deque[_Job]"], init=False)
     _handed: deque[_Job] = field(default_factory=deque[Any], init=False)
-    _workers: int = field(default=0, init=False)
+    _scopes: set[anyio.CancelScope] = field(default_factory=set[Any], init=False)
     _running: int = field(default=0, init=False)
     _alone: bool = field(default=False, init=False)
 
@@ -346,28 +315,36 @@ class Crew:
             exclusive: Whether it runs with nothing beside it; what comes after it waits.
         """
         self._queue.append(_Job(job, argument, lane, exclusive))
-        if self._workers < self._limit:
-            self._workers += 1
-            self._group.start_soon(self._work)
+        if len(self._scopes) < self._limit:
+            self._scopes.add(scope := anyio.CancelScope())
+            self._group.start_soon(self._work, scope)
 
-    async def _work(self) -> None:
+    def close(self) -> None:
+        """Cancel what runs, and begin nothing any more of what waits."""
+        self._queue.clear()
+        self._handed.clear()
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def _work(self, scope: anyio.CancelScope) -> None:
         try:
-            while (job := self._next()) is not None:
-                self._running += 1
-                self._alone = job.exclusive
-                try:
-                    await job.run(job.argument)
-                finally:
-                    self._running -= 1
-                    if job.lane is not None or job.exclusive:
-                        self._end(job)
-                try:  # a crew of tools that never wait must not starve the event loop
-                    await anyio.lowlevel.checkpoint()
-                except anyio.get_cancelled_exc_class():
-                    # The run's, and then it is raised again; or of a tool that cancelled its own task and then ended.
-                    await anyio.lowlevel.checkpoint_if_cancelled()
+            with scope:
+                while (job := self._next()) is not None:
+                    self._running += 1
+                    self._alone = job.exclusive
+                    try:
+                        await job.run(job.argument)
+                    finally:
+                        self._running -= 1
+                        if job.lane is not None or job.exclusive:
+                            self._end(job)
+                    try:  # a crew of tools that never wait must not starve the event loop
+                        await anyio.lowlevel.checkpoint()
+                    except anyio.get_cancelled_exc_class():
+                        # Of the run, and raised again; or of a tool that cancelled its own task and then ended.
+                        await anyio.lowlevel.checkpoint_if_cancelled()
         finally:
-            self._workers -= 1
+            self._scopes.discard(scope)
 
     def _next(self) -> _Job | None:
         if self._handed:
@@ -387,6 +364,8 @@ class Crew:
 
     def _end(self, job: _Job) -> None:
         """Hand the lane on, and call back the workers that went while a job ran alone."""
+        if isinstance(sys.exc_info()[1], anyio.get_cancelled_exc_class()):
+            return self.close()  # a task that is started in a cancelled scope runs up to its first wait all the same
         if job.lane is not None:
             waiting = self._lanes[job.lane]
             if waiting:
@@ -395,6 +374,7 @@ class Crew:
                 del self._lanes[job.lane]
         if job.exclusive:
             self._alone = False
-            for _ in range(min(len(self._queue) - 1, self._limit - self._workers)):
-                self._workers += 1
-                self._group.start_soon(self._work)
+            for _ in range(min(len(self._queue) - 1, self._limit - len(self._scopes))):
+                self._scopes.add(scope := anyio.CancelScope())
+                self._group.start_soon(self._work, scope)
+        return None

@@ -109,7 +109,8 @@ class Book(Budgets):
                     call.says = UNKNOWN
                     continue
                 before, call.verdict = call.verdict, verdicts.get((talk.name, position), call.verdict)
-                if before.definition != call.verdict.definition:
+                asked, asks = before.ask and before.ask.id, call.verdict.ask and call.verdict.ask.id
+                if before.definition != call.verdict.definition or (asked and asks and asked != asks):
                     call.approved, call.edited = False, None
                 call.handed = call.asked = False
                 call.waits = call.verdict.ask is not None and not call.approved
@@ -177,7 +178,8 @@ class Book(Budgets):
                 talk.parallel, talk.next_parallel = talk.next_parallel, None
         for scope, _ in self.chain(talk):
             assert scope.requests <= scope.limits.max_turns, "more requests than max_turns"
-        assert effect.last == (talk.last is not None and talk.scope.limits.on_limit == "answer")
+        whose = self.run if talk.last is not None and talk.last[1] else talk.scope
+        assert effect.last == (talk.last is not None and whose.limits.on_limit == "answer")
         rooms = [scope.room() for scope, _ in self.chain(talk) if scope.room() is not None]
         assert effect.max_tool_calls == (min(rooms, default=None) or None)
 

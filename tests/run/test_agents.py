@@ -271,7 +271,7 @@ async def test_an_http_error_in_a_sub_agent_carries_a_state_that_goes_on_there()
     ran = []
 
     @tool
-    def act(n: int) -> str:
+    async def act(n: int) -> str:
         ran.append(n)
         return f"did {n}"
 
