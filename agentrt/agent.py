@@ -19,6 +19,8 @@ from agentrt.assembly import (
     check_number,
     check_settings,
     check_types,
+    checked_hooks,
+    checked_storage,
     output_form,
     prices_from,
     sort_tools,
@@ -146,8 +148,8 @@ class Agent(Generic[Out]):
         self._blank = evolve(self._blank, anchor=self._anchor, outside=self._anchor)
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
-        self._storage = storage
-        self._hooks = tuple(hooks)
+        self._storage = checked_storage(storage)
+        self._hooks = checked_hooks(hooks)
         self._observers = tuple(observers)
         self.prices = prices_from(prices)
         if self.limits.cost is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentrt.errors import UsageError
+from agentrt.hooks import Hooks
 from agentrt.registry import Registry, Tool
 from agentrt.wire.json import is_dict
 from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no_such
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agentrt.drivers.plan import AgentPlan
     from agentrt.prices import Prices
     from agentrt.registry.outputs import OutputForm
+    from agentrt.store import Store
 
 __all__ = [
     "ToolLike",
@@ -22,6 +24,8 @@ __all__ = [
     "check_number",
     "check_settings",
     "check_types",
+    "checked_hooks",
+    "checked_storage",
     "output_form",
     "prices_from",
     "sort_tools",
@@ -61,6 +65,25 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         if setting not in RequestSettings.__annotations__:
             raise no_such("an agent has no setting", setting, RequestSettings.__annotations__, _CALLED_HERE)
     check_ranges(settings)
+
+
+def checked_hooks(hooks: Sequence[Hooks]) -> tuple[Hooks, ...]:
+    """Refuse what is no list of hooks."""
+    if not isinstance(hooks, list | tuple):
+        raise UsageError(f"hooks= takes a list of Hooks objects, such as hooks=[Guard()], not {hooks!r:.100}")
+    for hook in hooks:
+        if not isinstance(hook, Hooks):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"hooks= takes objects of a class of Hooks, such as hooks=[Guard()], not {hook!r:.100}")
+    return tuple(hooks)
+
+
+def checked_storage(storage: Store | None) -> Store | None:
+    """Refuse what is no store."""
+    if storage is not None and not hasattr(storage, "hold"):
+        raise UsageError(
+            f"storage= takes a store, such as SQLiteStore('runs.db') of agentrt.store, not {storage!r:.100}"
+        )
+    return storage
 
 
 def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:

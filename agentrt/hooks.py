@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,14 @@ from agentrt.registry.context import Context
 from agentrt.registry.tool import Tool
 from agentrt.wire.responses import Response
 
-__all__ = ["Hooks"]
+__all__ = ["Hooks", "asked"]
 
 Output = str | list[dict[str, Any]]
+
+
+async def asked(made: Any) -> Any:
+    """Give what a hook gave: it may be written sync or async."""
+    return await made if inspect.isawaitable(made) else made
 
 
 class Hooks:

@@ -23,12 +23,17 @@ from agentrt.registry import Context
 from agentrt.wire.items import Item
 from agentrt.wire.json import is_dict
 from agentrt.wire.parts import input_items
-from agentrt.wire.requests import no_such
+from agentrt.wire.requests import RequestSettings, no_such
 
 if TYPE_CHECKING:
     from agentrt.agent import Agent
     from agentrt.store import Store
 
+_CALLED_HERE = {
+    "context": "deps",
+    "max_tool_calls": "limits=Limits(max_tool_calls=…)",
+    "max_turns": "limits=Limits(max_turns=…)",
+}
 __all__ = ["continued", "family", "first_request", "planned", "read_state", "whole_conversation"]
 
 _RESUMED = ("after", "session", "run_id")
@@ -201,6 +206,11 @@ def read_state(state: RunState | str | bytes, decisions: object, options: RunOpt
     if decisions and state.status not in (None, "pending"):
         raise UsageError(f"nothing is pending any more: the run is over, with the status {state.status!r}")
     limits = options.get("limits")
+    if limits is not None and state.status not in (None, "pending"):
+        raise UsageError(
+            f"the run is over, with the status {state.status!r}, so limits= change nothing; "
+            "agent.run(…, after=Result(state), limits=…) goes on from there"
+        )
     return state if limits is None else evolve(state, limits=limits)
 
 
@@ -228,7 +238,9 @@ def planned(
     """
     for name in options:
         if name not in RunOptions.__annotations__:
-            raise no_such("a run has no option", name, RunOptions.__annotations__, {"context": "deps"})
+            if name in RequestSettings.__annotations__:
+                raise UsageError(f"a run has no option {name!r}; set it on the agent: Agent({name}=…)")
+            raise no_such("a run has no option", name, RunOptions.__annotations__, _CALLED_HERE)
     session = session if options.get("session") is None else options.get("session")
     check_types(limits=(options.get("limits"), Limits), session=(session, str), run_id=(options.get("run_id"), str))
     if session is not None and options.get("after") is not None:

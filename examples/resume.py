@@ -34,7 +34,7 @@ def main() -> int:
         asyncio.run(watch())
     except (AgentrtError, KeyboardInterrupt) as error:
         FILE.write_text(run.state.to_json())
-        print(f"{error or 'interrupted'}; start it again to go on", file=sys.stderr)
+        print(f"{str(error) or 'interrupted'}; start it again to go on", file=sys.stderr)
         return 1
     FILE.unlink(missing_ok=True)
     print(run.result.text)

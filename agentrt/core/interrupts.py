@@ -196,8 +196,9 @@ def _closed(thread: Thread, how: str) -> Thread:
         for index, call in thread.calls.items():
             if index not in outputs:
                 begun = _in_flight(thread, index) or _asks_agent(thread, index)
-                told = _UNKNOWN.format(how) if begun else f"the run was {how} before this call ran"
-                outputs[index] = failure(call, told)
+                ran = index in thread.handed and index not in thread.waiting
+                told = f"the run was {how} before this call {'had ended' if ran else 'ran'}"
+                outputs[index] = failure(call, _UNKNOWN.format(how) if begun else told)
         thread = evolve(thread, items=answer_all(thread.items, thread.calls, outputs))
     return evolve(thread, phase="done", **NO_CALLS)
 

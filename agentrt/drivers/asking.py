@@ -27,6 +27,7 @@ from agentrt.errors import (
     UsageError,
 )
 from agentrt.events import ReasoningDelta, RunEvent, TextDelta, TurnRestarted, TurnStarted, UsageReported, Where
+from agentrt.hooks import asked
 from agentrt.registry.context import Context
 from agentrt.wire.events import Event
 from agentrt.wire.items import CALLS, CLIENT_CALLS
@@ -193,7 +194,7 @@ class Asking:
 
     async def _hooked(self, params: dict[str, Any]) -> dict[str, Any]:
         for hook in self._plan.hooks:
-            changed = await self.wait(hook.before_model(self._context(), params))
+            changed = await self.wait(asked(hook.before_model(self._context(), params)))
             params = params if changed is None else dict(changed)
         return params
 
@@ -306,7 +307,7 @@ class Asking:
         run, plan, effect = self._run, self._plan, self._effect
         for hook in plan.hooks:
             self._spent = Meter(0, 0, response.usage, cost or 0.0)
-            changed = await self.wait(hook.after_model(self._context(), response))
+            changed = await self.wait(asked(hook.after_model(self._context(), response)))
             response = response if changed is None else changed
         verdicts: dict[int, Verdict] = {}
         for position, item in enumerate(response.items):

@@ -9,6 +9,7 @@ from agentrt.core.history import edited_notice
 from agentrt.core.protocol import RunTool
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import ToolError
+from agentrt.hooks import asked
 from agentrt.registry.dispatch import Answer, Caller, Prepared, context_of, run_prepared
 from agentrt.registry.output import FOR_OUTPUTS, as_text, encode_output
 from agentrt.wire.items import CALLS
@@ -35,7 +36,7 @@ async def run_attended(plan: Plan, agent: AgentPlan, effect: RunTool, prepared: 
                 break
             context = context_of(prepared.tool, prepared.call, prepared.position, caller, 1)
             try:
-                output = await hook.after_tool(context, prepared.tool, prepared.values, answer.item["output"])
+                output = await asked(hook.after_tool(context, prepared.tool, prepared.values, answer.item["output"]))
             except ToolError as error:
                 answer = _with_output(prepared, answer, f"Error: {as_text(error)}")._replace(failed=True)
             else:

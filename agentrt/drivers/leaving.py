@@ -127,11 +127,13 @@ def check_end(state: RunState) -> None:
     """Raise where the end of a run is an error: nothing fits the output type, or a limit that was to raise."""
     thread = state.threads[MAIN]
     if state.status == "incomplete" and thread.problem is not None:
+        last = "" if thread.last is None else f", and it was the last turn: {thread.last}"
         raise OutputError(
-            f"the model gave no answer that fits the output type (retries: {thread.tries}): {thread.problem}"
+            f"the model gave no answer that fits the output type (retries: {thread.tries}{last}): {thread.problem}"
         )
     if state.status == "limit" and state.limits.on_limit == "raise":
         raise LimitReachedError(
-            f"the run reached {state.stopped_by}; raise it in limits=, or look at Result(error.state)",
+            f"the run reached {state.stopped_by} and is over: Result(error.state) has what there is, and "
+            "agent.run(…, after=Result(error.state), limits=…) goes on from there",
             stopped_by=state.stopped_by,
         )

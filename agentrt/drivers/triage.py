@@ -14,6 +14,7 @@ from agentrt.core.repair import since_compaction, trimmed
 from agentrt.core.state import Thread, Verdict, evolve
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import ToolError
+from agentrt.hooks import asked
 from agentrt.registry.context import Context
 from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approval, prepare_call
 from agentrt.registry.output import as_text
@@ -90,7 +91,7 @@ async def hooked(agent: AgentPlan, prepared: Prepared, caller: Caller) -> Prepar
         if prepared.tool is None:
             break
         context = context_of(prepared.tool, prepared.call, prepared.position, caller, 1)
-        changed = await hook.before_tool(context, prepared.tool, prepared.values)
+        changed = await asked(hook.before_tool(context, prepared.tool, prepared.values))
         if changed is not None:
             prepared = _with_arguments(agent.tools, prepared.call, prepared.position, caller, changed)
     return prepared

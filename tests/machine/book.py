@@ -122,7 +122,8 @@ class Book(Budgets):
             for call in talk.calls.values():
                 if call.says is None:
                     unsafe = call.handed and call.verdict.role == "tool" and call.verdict.effect == "unsafe"
-                    call.says = UNKNOWN if unsafe or call.begun else "before this call ran"
+                    ran = "had ended" if call.handed and not call.waits else "ran"
+                    call.says = UNKNOWN if unsafe or call.begun else f"before this call {ran}"
                 call.waits = False
 
     # --- effects, after the step
