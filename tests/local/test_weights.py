@@ -144,14 +144,19 @@ def test_two_processes_fetch_once(source, tmp_path):
 def test_ctrl_c_leaves_nothing_half_written(source, tmp_path):
     # A pip that never ends, found before the real one, stands for a slow download.
     (tmp_path / "slow" / "pip").mkdir(parents=True)
-    (tmp_path / "slow" / "pip" / "__main__.py").write_text("import time\ntime.sleep(60)\n")
+    started = tmp_path / "started"
+    (tmp_path / "slow" / "pip" / "__main__.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(60)\n"
+    )
     (tmp_path / "slow" / "pip" / "__init__.py").write_text("")
     process = start(source, tmp_path, PYTHONPATH=str(tmp_path / "slow"))
     assert process.stdout.readline() == "fetching\n"
     folder = Path(os.environ["XDG_CACHE_HOME"]) / "agentrt"
+    # Not earlier: a Ctrl-C while subprocess forks leaves its child to itself.
     until = time.monotonic() + 10
-    while not list(folder.glob("fetch-*")) and time.monotonic() < until:
+    while not started.exists() and time.monotonic() < until:
         time.sleep(0.02)
+    assert list(folder.glob("fetch-*"))
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode != 0
