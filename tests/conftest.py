@@ -1,9 +1,14 @@
 import os
+import signal
 
 import pytest
 
 from agentrt import Client
 from agentrt.testing import ResponsesServer
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would each script that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
