@@ -10,7 +10,7 @@ import pytest
 from agentrt import Limits, RunState, UsageError
 from agentrt.core.loop import step
 from agentrt.core.pending import Answer, Approve, Deny, Pending, decision_from, decision_json, pending_id
-from agentrt.core.protocol import Decided, ModelReplied, Resume, RunTool, Start, ToolReturned
+from agentrt.core.protocol import Decided, ModelReplied, Moved, Resume, RunTool, Start, ToolReturned
 from agentrt.core.state import MAIN, VERSIONS, Thread, Verdict
 from agentrt.wire.items import item_view
 from agentrt.wire.responses import Response
@@ -251,3 +251,18 @@ def test_a_decision_made_days_later_on_the_loaded_state_runs_the_call_with_the_e
     assert [pending.id for pending in state.pending] == ["p1"]
     state, effects = step(RunState.from_json(state.to_json()), Decided(1, 1, Approve({"n": 5})))
     assert [(effect.position, effect.edited) for effect in effects if isinstance(effect, RunTool)] == [(1, {"n": 5})]
+
+
+def test_what_another_server_keeps_cannot_be_gone_on_from_here():
+    thread = Thread(
+        items=(item_view(USER),), given=1, history="response", anchor="resp_1", outside="resp_1", provider="http://a"
+    )
+    state, _ = step(RunState("r", Limits(), threads={MAIN: thread}), Start())
+    with pytest.raises(UsageError, match=r"'resp_1' is kept by http://a.*pass the whole conversation"):
+        step(state, Moved(1, "http://b"))
+    assert state.threads[MAIN].anchor == "resp_1"
+
+
+def test_states_go_into_sets_by_their_fields():
+    state = rich()
+    assert len({state, copy.copy(state), RunState("r", Limits())}) == 2
