@@ -137,7 +137,7 @@ class Agent(Generic[Out]):
         if definitions:
             self._fixed["tools"] = definitions
         self.history: History = history
-        self._anchor = take_anchor(history, self._fixed)
+        anchor = take_anchor(history, self._fixed)
         check_number("max_history", 1 if max_history is None else max_history, 1)
         self.max_history = max_history
         self._output = output_form(output_type, output_validators, output_retries, self._fixed)
@@ -145,7 +145,7 @@ class Agent(Generic[Out]):
         self._client = client
         provider = None if client is None else client.base_url
         self._blank = Thread(agent=name, parallel=parallel_tool_calls, history=history, provider=provider)
-        self._blank = evolve(self._blank, anchor=self._anchor, outside=self._anchor)
+        self._blank = evolve(self._blank, anchor=anchor, outside=anchor)
         self._own_client: Client | None = None
         self._users: anyio.lowlevel.RunVar[int] = anyio.lowlevel.RunVar("users", 0)
         self._storage = checked_storage(storage)
@@ -280,7 +280,7 @@ class Agent(Generic[Out]):
             state = evolve(state, session=options.get("session"), run_id=run_id if given is None else given)
             begin = functools.partial(self._begun, state, input)  # it is asked for once the session is held
             plan = planned(plan, options, self._storage, provider=self._provider, begin=begin)
-            if limits.cost is not None:
+            if limits is not self.limits and limits.cost is not None:
                 check_costs(plan.agents.values())
         return self._run_class(plan, state, streaming=streaming)
 

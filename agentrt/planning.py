@@ -254,13 +254,11 @@ def planned(
     if storage is not None:
         from agentrt.drivers.keeping import Keeper  # noqa: PLC0415 - only a store needs it
 
-        plan = evolve(
-            plan, keeper=Keeper(storage, session, begin, named=options.get("run_id") is not None), is_attended=True
-        )
+        plan = evolve(plan, keeper=Keeper(storage, session, begin, named=options.get("run_id") is not None))
     if "opentelemetry.trace" in sys.modules:
         from agentrt.trace import RunTrace, tracing_is_on  # noqa: PLC0415 - only where somebody traces
 
         if tracing_is_on():
             trace = RunTrace(provider=provider)
-            plan = evolve(plan, trace=trace, observers=(*plan.observers, trace), is_attended=True)
+            plan = evolve(plan, trace=trace, observers=(*plan.observers, trace))
     return plan

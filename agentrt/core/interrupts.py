@@ -19,7 +19,7 @@ from agentrt.core.protocol import (
     Withdrawn,
 )
 from agentrt.core.repair import for_provider, repaired
-from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve
+from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve, within
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item, item_view
 from agentrt.wire.json import dump
@@ -31,17 +31,13 @@ _UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; 
 
 def made(state: RunState, thread: Thread, event: ConversationMade) -> Step:
     """Note the conversation that the history is kept in; it is still empty."""
-    from agentrt.core.loop import check_turn  # noqa: PLC0415 - loop's table names this module's functions
-
-    check_turn(thread, event.turn)
+    thread.check_turn(event.turn)
     return state.put(event.thread, evolve(thread, anchor=event.anchor, known=0)), []
 
 
 def moved(state: RunState, thread: Thread, event: Moved) -> Step:
     """Leave out what the new server can't read: reasoning, compactions, and whatever only the old one holds."""
-    from agentrt.core.loop import check_turn  # noqa: PLC0415 - see above
-
-    check_turn(thread, event.turn)
+    thread.check_turn(event.turn)
     if thread.provider is None:
         return state.put(event.thread, evolve(thread, provider=event.provider)), []
     if thread.outside is not None:
@@ -60,9 +56,9 @@ def moved(state: RunState, thread: Thread, event: Moved) -> Step:
 
 def failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
     """Ask again in the same turn: with the whole history, without the reasoning, or as before."""
-    from agentrt.core.loop import check_turn, request  # noqa: PLC0415 - see above
+    from agentrt.core.loop import request  # noqa: PLC0415 - loop's table names this module's functions
 
-    check_turn(thread, event.turn)
+    thread.check_turn(event.turn)
     if event.reason == "reasoning_refused":
         thread = _without_reasoning(thread)
     elif event.reason == "arguments_refused":
@@ -90,10 +86,8 @@ def _without_reasoning(thread: Thread) -> Thread:
 
 def withdrawn(state: RunState, thread: Thread, event: Withdrawn) -> Step:
     """Take back calls that were handed out and had not begun."""
-    from agentrt.core.loop import check_under_way  # noqa: PLC0415 - see above
-
     for position in event.positions:
-        check_under_way(thread, event.turn, position)
+        thread.check_under_way(event.turn, position)
     return state.put(event.thread, evolve(thread, handed=thread.handed.difference(event.positions))), []
 
 
@@ -168,7 +162,7 @@ def _stopped_below(state: RunState, event: Stop, how: str) -> Step:
     from agentrt.core.loop import settle  # noqa: PLC0415 - see above
 
     name = event.thread
-    inside = {other for other in state.threads if other == name or other.startswith(f"{name}/")}
+    inside = {other for other in state.threads if within(other, name)}
     threads = {other: _closed(each, how) if other in inside else each for other, each in state.threads.items()}
     thread = evolve(threads[name], stopped_by=event.stopped_by)
     assert thread.parent is not None
@@ -206,8 +200,7 @@ def _closed(thread: Thread, how: str) -> Thread:
 def _in_flight(thread: Thread, index: int) -> bool:
     """Tell whether a call had begun that must not be run twice."""
     verdict = thread.verdicts.get(index, Verdict())
-    begun = index in thread.handed and index not in thread.waiting and index not in thread.outputs
-    return begun and verdict.role == "tool" and verdict.effect == "unsafe"
+    return thread.under_way(index) and verdict.role == "tool" and verdict.effect == "unsafe"
 
 
 def _asks_agent(thread: Thread, index: int) -> bool:

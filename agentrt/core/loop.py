@@ -111,8 +111,7 @@ def request(state: RunState, name: str, thread: Thread) -> CallModel:
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
-    if event.turn != thread.turn:
-        check_turn(thread, event.turn)
+    thread.check_turn(event.turn)
     name, response, verdicts = event.thread, event.response, event.verdicts
     reply = read_reply(response.items)
     calls, free = reply.calls, state.limits
@@ -142,27 +141,14 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
     return state.put(name, thread), [RunTool(event.turn, index, call, name) for index, call in calls.items()]
 
 
-def check_turn(thread: Thread, turn: int) -> None:
-    """Raise UsageError where an event is of another turn."""
-    if turn != thread.turn:
-        raise UsageError(f"a reply to turn {turn} can't come in turn {thread.turn}")
-
-
 # --- running calls
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
-    if event.turn != thread.turn or not thread.under_way(event.position):
-        check_under_way(thread, event.turn, event.position)
+    thread.check_under_way(event.turn, event.position)
     thread = evolve(thread, outputs={**thread.outputs, event.position: item_view(event.output)})
     state = state.put(event.thread, thread)
     return (state, []) if thread.phase == "model" else settle(state, event.thread, [])
-
-
-def check_under_way(thread: Thread, turn: int, position: int) -> None:
-    """Raise UsageError where an event is about a call that was not handed out, or has its answer."""
-    if turn != thread.turn or not thread.under_way(position):
-        raise UsageError(f"call {position} of turn {turn} is not open; feed each effect's outcome back once")
 
 
 def settle(state: RunState, name: str, effects: list[Effect]) -> Step:

@@ -20,9 +20,7 @@ _PLAIN = Verdict()
 
 def seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
     """Run a pure call while its reply goes on, if it fits whatever comes before it."""
-    from agentrt.core.loop import check_turn  # noqa: PLC0415 - loop's table names this module's functions
-
-    check_turn(thread, event.turn)
+    thread.check_turn(event.turn)
     if not _may_run_early(state, thread, event):
         return state, []
     thread = evolve(
@@ -60,7 +58,7 @@ def kept_by_server(thread: Thread, response: Response, *, compacted: bool) -> Th
 
 def cut_off(state: RunState, name: str, calls: Mapping[int, Item], how: str) -> Step:
     """End the thread with a reply that is not whole; nothing is run from it."""
-    from agentrt.core.loop import finish  # noqa: PLC0415 - see above
+    from agentrt.core.loop import finish  # noqa: PLC0415 - loop's table names this module's functions
 
     thread = state.threads[name]
     told = f"the reply ended {how}, so its calls were not run"

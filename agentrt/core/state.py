@@ -6,7 +6,7 @@ takes 3.6, measured with 19 fields).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -18,7 +18,20 @@ from agentrt.wire.items import Item
 from agentrt.wire.json import as_dict, dump, parse
 from agentrt.wire.responses import Usage
 
-__all__ = ["MAIN", "NO_CALLS", "History", "Meter", "Phase", "Role", "RunState", "Status", "Thread", "Verdict", "evolve"]
+__all__ = [
+    "MAIN",
+    "NO_CALLS",
+    "History",
+    "Meter",
+    "Phase",
+    "Role",
+    "RunState",
+    "Status",
+    "Thread",
+    "Verdict",
+    "evolve",
+    "within",
+]
 
 MAIN = "main"
 """The thread that a run begins with. Sub-agents get threads of their own in the same state, under the same meter."""
@@ -43,6 +56,11 @@ def evolve(value: T, **changes: Any) -> T:
     copy = object.__new__(type(value))
     copy.__dict__.update(value.__dict__, **changes)
     return copy
+
+
+def within(name: str, root: str) -> bool:
+    """Tell whether a thread is another one, or a sub-agent's somewhere below it."""
+    return name == root or name.startswith(f"{root}/")
 
 
 class _Data:
@@ -211,6 +229,16 @@ class Thread(_Data):
         verdict = self.verdicts.get(position)
         return handed and (verdict is None or verdict.role != "agent")
 
+    def check_turn(self, turn: int) -> None:
+        """Raise UsageError where an event is of another turn."""
+        if turn != self.turn:
+            raise UsageError(f"a reply to turn {turn} can't come in turn {self.turn}")
+
+    def check_under_way(self, turn: int, position: int) -> None:
+        """Raise UsageError where an event is about a call that was not handed out, or has its answer."""
+        if turn != self.turn or not self.under_way(position):
+            raise UsageError(f"call {position} of turn {turn} is not open; feed each effect's outcome back once")
+
 
 NO_CALLS: Mapping[str, Any] = {
     "calls": {},
@@ -267,7 +295,7 @@ class RunState(_Data):
         root = name
         while (thread := self.threads[root]).parent is not None:
             assert thread.limits is not None
-            inside = sum(other == root or other.startswith(f"{root}/") for other in busy)
+            inside = sum(within(other, root) for other in busy)
             scopes.append((thread.limits, thread.meter, inside))
             root = thread.parent
         return scopes
@@ -305,15 +333,8 @@ class RunState(_Data):
     @property
     def pending(self) -> list[Pending]:
         """What waits for a decision, in the order of the calls."""
-        return [pending for _, _, pending in self.open_questions()]
-
-    def open_questions(self) -> Iterator[tuple[str, int, Pending]]:
-        """Give what waits for a decision, with its thread and position."""
-        for name, thread in self.threads.items():
-            for position in sorted(thread.waiting):
-                pending = thread.verdicts[position].ask
-                assert pending is not None
-                yield name, position, pending
+        asks = [thread.verdicts[at].ask for thread in self.threads.values() for at in sorted(thread.waiting)]
+        return [ask for ask in asks if ask is not None]
 
     def to_json(self) -> str:
         """Write the state as JSON."""

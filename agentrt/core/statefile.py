@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any, TypeVar, get_args
 
 from agentrt.core.limits import Limits
@@ -17,6 +16,7 @@ from agentrt.wire.responses import Usage
 __all__ = ["state_in", "state_out"]
 
 T = TypeVar("T")
+_PLAIN = Verdict().__dict__
 
 
 def _whole(value: object) -> bool:
@@ -180,8 +180,7 @@ def _arguments_in(raw: object) -> dict[str, Any]:
 
 def _verdict_out(verdict: Verdict) -> dict[str, Any]:
     """Give a verdict; what is as in most of them is left out."""
-    plain = {part.name: part.default for part in fields(Verdict)}
-    told = {name: value for name, value in verdict.__dict__.items() if value != plain[name]}
+    told = {name: value for name, value in verdict.__dict__.items() if value != _PLAIN[name]}
     if verdict.ask is not None:
         told["ask"] = verdict.ask.__dict__
     if verdict.begin is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from agentrt.core.protocol import CallModel, CallSeen, Effect, ModelFailed, ModelReplied, RunTool, Stop, ToolReturned
-from agentrt.core.state import MAIN, Verdict
+from agentrt.core.state import MAIN, Verdict, within
 from agentrt.errors import RunRefused
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
 from agentrt.registry import Tool
@@ -181,7 +181,7 @@ class Calls:
     def end_inside(self, name: str) -> None:
         """End all that a sub-agent and those below it do."""
         for key in [*self._live, *self._inside]:
-            if key[0] == name or key[0].startswith(f"{name}/"):
+            if within(key[0], name):
                 self._live.pop(key, None)
                 self._begun.discard(key)
                 scope = self._inside.pop(key, None) or self.early.pop(key, None)

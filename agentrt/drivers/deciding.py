@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
@@ -58,14 +57,15 @@ async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
     event: Decided | Exception | None = None
     try:
         decision = await _called(decide, pending)
-        if decision is not None:
+        if decision is not None and pending in run.state.pending:
             event = await _decided(run, run.state, pending, decision_from(decision))
     except UsageError as error:
         event = error
     except Exception:
         logger.exception("on_pending= failed, so %s stays open; decide with agent.resume(…)", pending.name)
     run.deciding -= 1
-    run.tell(event)
+    # A sub-agent may have been stopped while somebody, or a hook, thought about it.
+    run.tell(event if not isinstance(event, Decided) or pending in run.state.pending else None)
 
 
 async def _called(decide: Decide, pending: Pending) -> Decision | None:
@@ -81,8 +81,6 @@ async def _decided(run: Run[Any], state: RunState, pending: Pending, decision: D
     thread = state.threads[pending.thread]
     check_decision(thread.verdicts[pending.position], decision)
     if isinstance(decision, Approve) and decision.edited is not None:
-        if not isinstance(decision.edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"edited= takes the arguments by name, not {decision.edited!r:.100}")
         call = thread.calls[pending.position]
         effect = RunTool(pending.turn, pending.position, call, pending.thread, decision.edited)
         agent = run.plan.agents[thread.agent]

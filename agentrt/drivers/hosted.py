@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+import anyio
 
 from agentrt.events import ToolFinished, ToolStarted, Where
 from agentrt.wire.events import Event
@@ -47,7 +48,7 @@ class HostedCalls:
     def _begin(self, item: Item) -> Iterator[ToolStarted]:
         key = _key(item)
         if key not in self._started:
-            self._started[key] = time.perf_counter()
+            self._started[key] = anyio.current_time()
             yield ToolStarted(self._where, key, _name(item), _text(item, _ASKED), hosted=True)
 
     def _end(self, item: Item) -> Iterator[ToolFinished]:
@@ -55,7 +56,7 @@ class HostedCalls:
         if key not in self._finished:
             self._finished.add(key)
             failed = item.status == "failed" or bool(item.raw.get("error"))
-            seconds = time.perf_counter() - self._started[key]
+            seconds = anyio.current_time() - self._started[key]
             told = _text(item, _TOLD)
             yield ToolFinished(self._where, key, _name(item), told, failed, seconds, hosted=True)
 

@@ -35,7 +35,7 @@ from agentrt.core.protocol import (
     ToolReturned,
 )
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, RunState, evolve
+from agentrt.core.state import MAIN, RunState, evolve, within
 from agentrt.drivers.asking import Asking, StoppedByCaller
 from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
@@ -122,7 +122,8 @@ class Run(Generic[Out]):
                     raise
                 raise alone[0] from group  # Ctrl-C met a tool, or a question was left: it is for the whole program
             finally:
-                if self.plan.is_attended or self._is_telling or self.state.status is None or error is not None:
+                plan, is_over = self.plan, self.state.status is not None and error is None
+                if plan.keeper is not None or plan.trace is not None or self._is_telling or not is_over:
                     await self._left_early(error)
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
@@ -352,9 +353,7 @@ class Run(Generic[Out]):
     def forget_inside(self, name: str) -> None:
         """Drop what a sub-agent was to bring that was stopped."""
         self._inbox = deque(
-            part
-            for part in self._inbox
-            if not (isinstance(part, _LOOP_EVENTS) and (part.thread == name or part.thread.startswith(f"{name}/")))
+            part for part in self._inbox if not (isinstance(part, _LOOP_EVENTS) and within(part.thread, name))
         )
 
     def tell(self, happened: RunEvent | Event | Exception | None) -> None:

@@ -101,7 +101,6 @@ class Plan:
         trace: Makes spans of the events, and a call's span the current one while it runs.
         on_pending: Decides at once what is pending; None where there is nobody to ask.
         keeper: Keeps the run and its session in a store.
-        is_attended: Whether there is a trace or a keeper.
         resumes: Whether the state was put away; then these decisions are taken first.
         decisions: Decisions on what is pending, by its id.
     """
@@ -112,6 +111,5 @@ class Plan:
     trace: RunTrace | None = None
     on_pending: Decide | None = None
     keeper: Keeper | None = None
-    is_attended: bool = False
     resumes: bool = False
     decisions: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -57,8 +57,7 @@ def mend(
         client.refused(fixed["model"]).add(name)
         logger.warning("the provider refuses %r, which agentrt had added; it is left out from now on", name)
         return "parameter"
-    repeatable = error.status != _SERVERS_OWN or client.prepare(**params).repeatable
-    reason = history_refused(error, thread, repeatable=repeatable)
+    reason = history_refused(error, thread)
     if reason in ("state_lost", "unsupported") and thread.outside:
         raise UsageError(
             f"the server has lost {thread.anchor!r}, which began before this run, so it can't be rebuilt here: "
@@ -105,15 +104,14 @@ def parameter_refused(error: StatusError, params: Mapping[str, Any], fixed: Mapp
     return None
 
 
-def history_refused(error: StatusError, thread: Thread, *, repeatable: bool = True) -> Reason | None:
+def history_refused(error: StatusError, thread: Thread) -> Reason | None:
     """Tell whether it was the form of the history that was refused, and why; None if it was something else.
 
     Args:
         error: The refusal.
         thread: The thread as it was sent.
-        repeatable: Whether the request may be sent again although it may have been worked on.
     """
-    unreadable = error.status in _UNREADABLE and (repeatable or error.status != _SERVERS_OWN)
+    unreadable = error.status in _UNREADABLE and error.repeatable  # on a 500 it may have been worked on
     if unreadable and any(map(has_broken_arguments, thread.items[thread.known :])):
         return "arguments_refused"
     if error.status not in _BAD_REQUEST:
