@@ -16,7 +16,6 @@ from typing_extensions import TypeForm, TypeVar, Unpack
 from agentrt.assembly import (
     ToolLike,
     check_costs,
-    check_number,
     check_settings,
     check_types,
     checked_hooks,
@@ -27,7 +26,7 @@ from agentrt.assembly import (
     take_anchor,
 )
 from agentrt.client import Client, PreparedRequest
-from agentrt.core.limits import Limits
+from agentrt.core.limits import Limits, check_whole
 from agentrt.core.pending import Decision
 from agentrt.core.result import Result
 from agentrt.core.state import MAIN, History, RunState, Thread, evolve
@@ -138,7 +137,7 @@ class Agent(Generic[Out]):
             self._fixed["tools"] = definitions
         self.history: History = history
         anchor = take_anchor(history, self._fixed)
-        check_number("max_history", 1 if max_history is None else max_history, 1)
+        check_whole("max_history", 1 if max_history is None else max_history, 1)
         self.max_history = max_history
         self._output = output_form(output_type, output_validators, output_retries, self._fixed)
         self._output_retries = output_retries

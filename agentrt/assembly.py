@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from agentrt.core.limits import check_whole
 from agentrt.errors import UsageError
 from agentrt.hooks import Hooks
 from agentrt.registry import Registry, Tool
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ToolLike",
     "check_costs",
-    "check_number",
     "check_settings",
     "check_types",
     "checked_hooks",
@@ -51,12 +51,6 @@ def check_types(**given: tuple[object, type]) -> None:
         if value is not None and not isinstance(value, kind):
             wanted = "a text" if kind is str else f"{kind.__name__}(…)"
             raise UsageError(f"{name}= takes {wanted}, not {value!r:.100}")
-
-
-def check_number(name: str, value: object, lowest: int) -> None:
-    """Refuse what is no whole number, or less than the lowest."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r:.100}")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -134,7 +128,7 @@ def output_form(
     output_type: Any, validators: Sequence[Callable[..., Any]], retries: object, fixed: Mapping[str, Any]
 ) -> OutputForm[Any] | None:
     """Make the form of the answer; None where it is plain text that nobody looks at."""
-    check_number("output_retries", retries, 0)
+    check_whole("output_retries", retries, 0)
     if output_type is str and not validators:
         return None
     from agentrt.registry.outputs import FINAL_ANSWER, OutputForm  # noqa: PLC0415 - pydantic's schema machinery

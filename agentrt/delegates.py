@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import Unpack
 
+from agentrt.core.history import has_answer
 from agentrt.errors import ToolError, UsageError
 from agentrt.registry.tool import Tool, ToolOptions
 
@@ -32,7 +33,7 @@ class AgentTool(Tool[[str], Any]):
 
         async def ask(task: str) -> str:
             result = await agent.run(task)
-            if result.status not in ("completed", "limit") or not (result.text or result.status == "completed"):
+            if not has_answer(result.status, result.text):
                 raise ToolError(f"{agent.name} ended {result.status}")
             return result.text
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agentrt.assembly import check_costs, check_types
 from agentrt.client import Client, PreparedRequest
-from agentrt.core.history import next_request
 from agentrt.core.interrupts import ended
 from agentrt.core.limits import Limits
+from agentrt.core.loop import step
+from agentrt.core.protocol import CallModel, Moved, Start
 from agentrt.core.repair import repaired, since_compaction
 from agentrt.core.result import Result
-from agentrt.core.state import MAIN, Meter, RunState, Thread, evolve
+from agentrt.core.state import MAIN, RunState, Thread, evolve
 from agentrt.delegates import AgentTool, Handoff
+from agentrt.drivers.asking import composed
 from agentrt.drivers.plan import AgentPlan, Delegate, Plan
 from agentrt.errors import UsageError
 from agentrt.options import RunOptions
@@ -89,22 +91,16 @@ def _beginner(agent: Agent[Any]) -> Callable[[str], Thread]:
 
 def first_request(plan: AgentPlan, thread: Thread, client: Client) -> PreparedRequest:
     """Give the first request of a run, as it would be sent."""
-    fixed, final, refused, context = (
-        plan.fixed,
-        None,
-        client.refused(plan.fixed["model"]),
-        Context[Any](agent=plan.name),
-    )
+    state, effects = step(RunState("", plan.limits, threads={MAIN: thread}), Start())
+    effect = cast("CallModel", effects[0])  # no run ends before its first request
+    if thread.provider != client.base_url:
+        state, _ = step(state, Moved(effect.turn, client.base_url))
+    fixed, context = plan.fixed, Context[Any](agent=plan.name)
     if plan.offer is not None:
         fixed = {**fixed, "tools": plan.offer(context)}
     if plan.instructions is not None:
         fixed = {**fixed, "instructions": _instructions_now(plan.instructions(context))}
-    if plan.output is not None or plan.max_history is not None or thread.compacted:
-        from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
-
-        thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
-    last, left = Meter().last_because(plan.limits) is not None, plan.limits.max_tool_calls
-    params = next_request(thread, last=last, max_tool_calls=left or None, fixed=fixed, refused=refused, final=final)
+    params = composed(plan, state.threads[MAIN], effect, fixed, client)
     params.pop("stream_options", None)
     return client.prepare(**params)
 

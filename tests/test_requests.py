@@ -3,9 +3,11 @@
 import httpx2
 import pytest
 
-from agentrt import Agent, Client, Image, UsageError, builtin, tool
+from agentrt import Agent, Client, Image, Limits, Result, UsageError, builtin, tool
 from agentrt.client import Provider
+from agentrt.core.state import evolve
 from agentrt.testing import say
+from agentrt.wire.items import item_view
 from agentrt.wire.requests import RANGES, RequestParams, RequestSettings, check_request
 
 
@@ -151,6 +153,29 @@ def test_an_agents_first_request_can_be_looked_at():
     assert body["instructions"] == "Be short."
     assert body["store"] is False
     assert body["include"] == ["message.output_text.logprobs", "reasoning.encrypted_content"]
+
+
+@pytest.mark.parametrize("on_limit", ["answer", "stop"])
+@pytest.mark.parametrize("bound", [{"max_turns": 1}, {"max_turns": 5}, {"max_tool_calls": 0}, {"max_tool_calls": 3}])
+async def test_what_prepare_gives_is_what_a_run_sends(serve, client_of, bound, on_limit):
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    server, other = serve(say("a")), serve(say("b"))
+    async with client_of(other) as client:
+        elsewhere = await Agent("m", client=client).run("first")
+    thought = item_view({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "secret"})
+    main = elsewhere.state.threads["main"]
+    items = (main.items[0], thought, *main.items[1:])
+    elsewhere = Result(evolve(elsewhere.state, threads={"main": evolve(main, items=items)}))
+    async with client_of(server) as client:
+        agent = Agent("m", tools=[add], client=client, limits=Limits(on_limit=on_limit, **bound))
+        prepared = agent.prepare("hi", after=elsewhere).json
+        await agent.run("hi", after=elsewhere)
+    assert server.requests[0].json == prepared
+    assert "secret" not in str(prepared)
 
 
 async def test_stream_options_of_an_agent_go_with_its_streams(serve, client_of):

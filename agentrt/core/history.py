@@ -20,6 +20,7 @@ __all__ = [
     "edited_notice",
     "failure",
     "final_text",
+    "has_answer",
     "has_broken_arguments",
     "is_twin",
     "next_request",
@@ -129,6 +130,11 @@ def final_text(items: Sequence[Item]) -> str:
             if item.phase != "commentary":
                 text.insert(0, item.text)
     return "".join(text)
+
+
+def has_answer(status: str | None, text: str) -> bool:
+    """Tell whether a run or a sub-agent came to an answer; one that completed may say nothing."""
+    return status == "completed" or (status == "limit" and bool(text))
 
 
 def without_reasoning(items: Iterable[Item]) -> tuple[Item, ...]:

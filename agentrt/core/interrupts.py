@@ -19,10 +19,11 @@ from agentrt.core.protocol import (
     Withdrawn,
 )
 from agentrt.core.repair import for_provider, repaired
+from agentrt.core.roles import taken
 from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve, within
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item, item_view
-from agentrt.wire.json import dump
+from agentrt.wire.json import dump, text_of
 
 __all__ = ["check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
 
@@ -31,13 +32,11 @@ _UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; 
 
 def made(state: RunState, thread: Thread, event: ConversationMade) -> Step:
     """Note the conversation that the history is kept in; it is still empty."""
-    thread.check_turn(event.turn)
     return state.put(event.thread, evolve(thread, anchor=event.anchor, known=0)), []
 
 
 def moved(state: RunState, thread: Thread, event: Moved) -> Step:
     """Leave out what the new server can't read: reasoning, compactions, and whatever only the old one holds."""
-    thread.check_turn(event.turn)
     if thread.provider is None:
         return state.put(event.thread, evolve(thread, provider=event.provider)), []
     if thread.outside is not None:
@@ -58,7 +57,6 @@ def failed(state: RunState, thread: Thread, event: ModelFailed) -> Step:
     """Ask again in the same turn: with the whole history, without the reasoning, or as before."""
     from agentrt.core.loop import request  # noqa: PLC0415 - loop's table names this module's functions
 
-    thread.check_turn(event.turn)
     if event.reason == "reasoning_refused":
         thread = _without_reasoning(thread)
     elif event.reason == "arguments_refused":
@@ -87,7 +85,7 @@ def _without_reasoning(thread: Thread) -> Thread:
 def withdrawn(state: RunState, thread: Thread, event: Withdrawn) -> Step:
     """Take back calls that were handed out and had not begun."""
     for position in event.positions:
-        thread.check_under_way(event.turn, position)
+        thread.check_under_way(position)
     return state.put(event.thread, evolve(thread, handed=thread.handed.difference(event.positions))), []
 
 
@@ -96,7 +94,7 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
     from agentrt.core.loop import settle  # noqa: PLC0415 - see above
 
     index = event.position
-    if event.turn != thread.turn or index not in thread.waiting:
+    if index not in thread.waiting:
         raise UsageError(f"call {index} of turn {event.turn} waits for no decision; look at state.pending")
     verdict, call = thread.verdicts[index], thread.calls[index]
     check_decision(verdict, event.decision)
@@ -135,12 +133,10 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
 
 
 def _decision_item(call: Item, decision: Decision) -> Item:
-    kind = CALLS[call.type]
     if isinstance(decision, Approve):
-        return item_view(kind.approval(call.raw, approve=True))
+        return item_view(CALLS[call.type].approval(call.raw, approve=True))
     if isinstance(decision, Answer):
-        text = decision.value if isinstance(decision.value, str) else dump(decision.value).decode()
-        return item_view(kind.answer(call.raw, text))
+        return taken(call, text_of(decision.value))
     return failure(call, "this call was denied" + (f": {decision.reason}" if decision.reason else ""))
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from agentrt.errors import UsageError
 
-__all__ = ["Limits", "OnLimit"]
+__all__ = ["Limits", "OnLimit", "check_whole"]
 
 _MOST = 1e15  # beyond any clock and any bill
 OnLimit = Literal["answer", "stop", "raise"]
@@ -46,16 +46,16 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _check("max_turns", self.max_turns, 1)
-        _check("max_calls_per_turn", self.max_calls_per_turn, 1)
+        check_whole("max_turns", self.max_turns, 1)
+        check_whole("max_calls_per_turn", self.max_calls_per_turn, 1)
         if self.max_tool_calls is not None:
-            _check("max_tool_calls", self.max_tool_calls, 0)
+            check_whole("max_tool_calls", self.max_tool_calls, 0)
         if self.tokens is not None:
-            _check("tokens", self.tokens, 1)
+            check_whole("tokens", self.tokens, 1)
         if not isinstance(self.calls, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"calls must be a dict from a tool's name to a number, but is {self.calls!r:.100}")
         for name, number in self.calls.items():
-            _check(f"calls[{name!r}]", number, 0)
+            check_whole(f"calls[{name!r}]", number, 0)
         for name in ("cost", "seconds"):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -65,6 +65,7 @@ class Limits:
             raise UsageError(f"on_limit must be 'answer', 'stop' or 'raise', but is {self.on_limit!r}")
 
 
-def _check(name: str, value: object, lowest: int) -> None:
+def check_whole(name: str, value: object, lowest: int) -> None:
+    """Refuse what is no whole number, or less than the lowest."""
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r}")
+        raise UsageError(f"{name} must be a whole number, at least {lowest}, but is {value!r:.100}")

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from agentrt.core import budget, interrupts, replies
-from agentrt.core.history import answer_all, edited_notice, failure, final_text, read_reply
+from agentrt.core.history import answer_all, edited_notice, failure, final_text, has_answer, read_reply
 from agentrt.core.protocol import (
     CallModel,
     CallSeen,
@@ -60,13 +60,20 @@ def step(state: RunState, event: Event) -> Step:
     """
     thread = state.threads.get(event.thread)
     move = LEGAL.get((thread.phase, type(event))) if thread is not None else None
-    if thread is None or move is None:
-        where = f"in phase {thread.phase!r}" if thread is not None else f"of the unknown thread {event.thread!r}"
-        raise UsageError(f"{type(event).__name__} can't happen {where}; feed each effect's outcome back once")
+    if thread is None or move is None or getattr(event, "turn", thread.turn) != thread.turn:
+        raise UsageError(f"{type(event).__name__} {_misfit(thread, event)}; feed each effect's outcome back once")
     after, effects = move.handler(state, thread, event)
     if any(map(_WAITS, after.threads.values())) and after.status is None and not isinstance(event, Withdrawn):
         after, effects = _or_pending(after, effects)
     return evolve(after, steps=state.steps + 1), effects
+
+
+def _misfit(thread: Thread | None, event: Any) -> str:
+    if thread is None:
+        return f"can't happen of the unknown thread {event.thread!r}"
+    if (thread.phase, type(event)) not in LEGAL:
+        return f"can't happen in phase {thread.phase!r}"
+    return f"of turn {event.turn} can't come in turn {thread.turn}: that turn is not open"
 
 
 def _or_pending(state: RunState, effects: list[Effect]) -> Step:
@@ -111,13 +118,12 @@ def request(state: RunState, name: str, thread: Thread) -> CallModel:
 
 
 def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
-    thread.check_turn(event.turn)
     name, response, verdicts = event.thread, event.response, event.verdicts
     reply = read_reply(response.items)
     calls, free = reply.calls, state.limits
-    simple = len(state.threads) == 1 and thread.last is None and len(calls) <= free.max_calls_per_turn
+    bounded = free.max_tool_calls is not None or free.calls or len(calls) > free.max_calls_per_turn
     simple = (
-        simple and free.max_tool_calls is None and not free.calls and _TOOLS.issuperset(map(_ROLE, verdicts.values()))
+        len(state.threads) == 1 and thread.last is None and not bounded and {*map(_ROLE, verdicts.values())} <= _TOOLS
     )
     refused, reached = dict[int, Item](), list[tuple[str, bool]]()
     worked = max(0.0, event.seconds - state.meter.seconds)
@@ -145,7 +151,7 @@ def _replied(state: RunState, thread: Thread, event: ModelReplied) -> Step:
 
 
 def _returned(state: RunState, thread: Thread, event: ToolReturned) -> Step:
-    thread.check_under_way(event.turn, event.position)
+    thread.check_under_way(event.position)
     thread = evolve(thread, outputs={**thread.outputs, event.position: item_view(event.output)})
     state = state.put(event.thread, thread)
     return (state, []) if thread.phase == "model" else settle(state, event.thread, [])
@@ -192,7 +198,7 @@ def finish(state: RunState, name: str, status: Status) -> Step:
     parent = state.threads[thread.parent]
     call = parent.calls[thread.position]
     text = thread.answer if thread.answer is not None else final_text(thread.items[thread.given :])
-    if status in ("completed", "limit") and (text or status == "completed"):
+    if has_answer(status, text):
         edited = parent.edited.get(thread.position)
         output = taken(call, text if edited is None else f"{edited_notice(edited)}\n{text}")
     else:

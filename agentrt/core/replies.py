@@ -20,7 +20,6 @@ _PLAIN = Verdict()
 
 def seen(state: RunState, thread: Thread, event: CallSeen) -> Step:
     """Run a pure call while its reply goes on, if it fits whatever comes before it."""
-    thread.check_turn(event.turn)
     if not _may_run_early(state, thread, event):
         return state, []
     thread = evolve(

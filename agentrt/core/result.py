@@ -9,7 +9,7 @@ from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
 
-from agentrt.core.history import final_text
+from agentrt.core.history import final_text, has_answer
 from agentrt.core.pending import Pending
 from agentrt.core.state import MAIN, RunState, Status
 from agentrt.errors import UsageError
@@ -76,7 +76,7 @@ class Result(Generic[Out]):
         Raises:
             UsageError: The run has no answer; the message names its status.
         """
-        if self.status in ("completed", "limit") and (self.text or self.status == "completed"):
+        if has_answer(self.status, self.text):
             return cast("Out", self.text) if self.decode is None else self.decode(self.text)
         raise UsageError(f"the run has no output, its status is {self.status!r}; look at .status before .output")
 

@@ -7,7 +7,7 @@ from typing import Any
 from agentrt.core.history import failure
 from agentrt.core.state import Thread, evolve
 from agentrt.wire.items import CALLS, Item, item_view
-from agentrt.wire.json import dump
+from agentrt.wire.json import text_of
 
 __all__ = ["OWN", "own_roles", "taken"]
 
@@ -34,10 +34,7 @@ def own_roles(thread: Thread, output_retries: int) -> Thread:
         elif verdict.role == "handoff":
             output = failure(call, f"the conversation goes to {thread.handoff and thread.handoff[0]} already")
         elif verdict.problem is None:
-            told = call.raw.get("arguments")
-            changes = (
-                {"answer": told if isinstance(told, str) else dump(told).decode()} if thread.answer is None else {}
-            )
+            changes = {} if thread.answer is not None else {"answer": text_of(call.raw.get("arguments"))}
             output = taken(call, "This is taken as the answer.")
         else:
             spent = thread.last is not None or tries >= output_retries

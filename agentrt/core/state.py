@@ -229,15 +229,10 @@ class Thread(_Data):
         verdict = self.verdicts.get(position)
         return handed and (verdict is None or verdict.role != "agent")
 
-    def check_turn(self, turn: int) -> None:
-        """Raise UsageError where an event is of another turn."""
-        if turn != self.turn:
-            raise UsageError(f"a reply to turn {turn} can't come in turn {self.turn}")
-
-    def check_under_way(self, turn: int, position: int) -> None:
+    def check_under_way(self, position: int) -> None:
         """Raise UsageError where an event is about a call that was not handed out, or has its answer."""
-        if turn != self.turn or not self.under_way(position):
-            raise UsageError(f"call {position} of turn {turn} is not open; feed each effect's outcome back once")
+        if not self.under_way(position):
+            raise UsageError(f"call {position} of turn {self.turn} is not open; feed each effect's outcome back once")
 
 
 NO_CALLS: Mapping[str, Any] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
@@ -14,7 +13,7 @@ import anyio
 from agentrt.client import Client, ResponseStream
 from agentrt.core.history import final_text, next_request, unanswerable
 from agentrt.core.protocol import CallModel, ModelFailed, ModelReplied, Moved, Stop
-from agentrt.core.state import Meter, Verdict
+from agentrt.core.state import Meter, Thread, Verdict
 from agentrt.drivers.hosted import HostedCalls
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import (
@@ -36,7 +35,7 @@ from agentrt.wire.responses import Response
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
 
-__all__ = ["Asking", "StoppedByCaller"]
+__all__ = ["Asking", "StoppedByCaller", "composed"]
 
 T = TypeVar("T")
 Told = RunEvent | ModelReplied | Stop | None
@@ -128,7 +127,8 @@ class Asking:
         deadline = anyio.current_time() + fixed.get("timeout", self._client.timeout)
         again, tries = dict[str, Any](), 0
         while True:
-            params = {**self.params(fixed), **again}
+            thread = run.state.threads[effect.thread]
+            params = {**composed(plan, thread, effect, fixed, self._client), **again}
             try:
                 async with aclosing(self._reply(params, deadline)) as parts:
                     async for part in parts:
@@ -159,25 +159,8 @@ class Asking:
             again["timeout"] = max(0.1, deadline - anyio.current_time())
             again["max_retries"] = max(0, fixed.get("max_retries", self._client.max_retries) - tries)
 
-    def params(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
-        """Compose the request as the history stands and with what the provider is known to refuse."""
-        if self._interrupted:
-            raise StoppedByCaller
-        effect, refused, plan = self._effect, self._client.refused(fixed["model"]), self._plan
-        thread = self._run.state.threads[effect.thread]
-        final: str | None = None
-        if thread.compacted or plan.max_history is not None or plan.output is not None:
-            from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
-
-            thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
-        last, left = effect.last, effect.max_tool_calls
-        return next_request(thread, last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)
-
     def _context(self) -> Context[Any]:
-        """Make what code of the user's may know that looks at the whole turn."""
-        state = self._run.state
-        turn, usage = self._effect.turn, state.meter.usage
-        return Context(self._run.plan.deps, run_id=state.run_id, usage=usage, agent=self._plan.name, turn=turn)
+        return self._run.context(self._effect.thread)
 
     async def _varied(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for what may differ from turn to turn: the tools on offer, the instructions."""
@@ -186,7 +169,7 @@ class Asking:
             varied["tools"] = self._plan.offer(context)
         if self._plan.instructions is not None:
             made = self._plan.instructions(context)
-            text = await self.wait(made) if inspect.isawaitable(made) else made
+            text = await self.wait(asked(made))
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise UsageError(f"instructions= gave {text!r:.100}; the function must return a text")
             varied["instructions"] = text
@@ -330,7 +313,7 @@ class Asking:
         text = final_text(response.items)
         if response.status != "completed" or (response.refusal is not None and not text):
             return None
-        return await self.wait(problem_of(self._run, self._effect.thread, text, self._context()))
+        return await self.wait(problem_of(self._run, self._effect.thread, text))
 
     def _cost(self, response: Response) -> float | None:
         plan = self._plan
@@ -356,3 +339,24 @@ def _check_answerable(response: Response) -> None:
     waiting = unanswerable(response.items)
     if waiting is not None:
         raise UsageError(f"the model made a {waiting}, which agentrt can't answer yet; leave that tool out of tools=")
+
+
+def composed(
+    plan: AgentPlan, thread: Thread, effect: CallModel, fixed: Mapping[str, Any], client: Client
+) -> dict[str, Any]:
+    """Compose the parameters of a request as the history stands and with what the provider is known to refuse.
+
+    Args:
+        plan: The plan of the thread's agent.
+        thread: The thread as it stands.
+        effect: What the core asks for.
+        fixed: The plan's own parameters, with what varies from turn to turn.
+        client: The agent's client.
+    """
+    refused, final = client.refused(fixed["model"]), None
+    if thread.compacted or plan.max_history is not None or plan.output is not None:
+        from agentrt.drivers.triage import shaped  # noqa: PLC0415 - most requests are as they are
+
+        thread, fixed, final = shaped(plan, thread, fixed, by_call="text" in refused)
+    last, left = effect.last, effect.max_tool_calls
+    return next_request(thread, last=last, max_tool_calls=left, fixed=fixed, refused=refused, final=final)

@@ -18,6 +18,7 @@ from agentrt.drivers.plan import Decide
 from agentrt.drivers.triage import hooked, plain, prepared_anew
 from agentrt.errors import RunRefused, ToolError, UsageError
 from agentrt.events import DecisionNeeded
+from agentrt.hooks import asked
 from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 from agentrt.registry.signature import routine_of
 from agentrt.registry.threads import run_in_thread
@@ -71,7 +72,7 @@ async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
 async def _called(decide: Decide, pending: Pending) -> Decision | None:
     """Ask: a sync function may wait for somebody's keyboard, so it runs in a thread."""
     made: Any = decide(pending) if _lane(decide) is None else await run_in_thread(lambda: decide(pending))
-    decision: Decision | None = await made if inspect.isawaitable(made) else made
+    decision: Decision | None = await asked(made)
     return decision
 
 

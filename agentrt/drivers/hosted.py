@@ -10,7 +10,7 @@ import anyio
 from agentrt.events import ToolFinished, ToolStarted, Where
 from agentrt.wire.events import Event
 from agentrt.wire.items import HOSTED_CALLS, Item, item_view
-from agentrt.wire.json import as_dict, as_str, dump
+from agentrt.wire.json import as_dict, as_str, text_of
 
 __all__ = ["HostedCalls"]
 
@@ -34,35 +34,40 @@ class HostedCalls:
         """Give what an event of the stream says of them."""
         item = item_view(as_dict(event.raw.get("item")))
         if item.type in HOSTED_CALLS:
-            yield from self._begin(item)
+            key = _key(item, event.raw.get("output_index"))
+            yield from self._begin(item, key)
             if event.type == "response.output_item.done":
-                yield from self._end(item)
+                yield from self._end(item, key)
 
     def rest(self, items: Iterable[Item]) -> Iterator[ToolStarted | ToolFinished]:
         """Give what was not told yet, now that the reply is whole."""
-        for item in items:
+        for position, item in enumerate(items):
             if item.type in HOSTED_CALLS:
-                yield from self._begin(item)
-                yield from self._end(item)
+                key = _key(item, position)
+                yield from self._begin(item, key)
+                yield from self._end(item, key)
 
-    def _begin(self, item: Item) -> Iterator[ToolStarted]:
-        key = _key(item)
+    def _begin(self, item: Item, key: str) -> Iterator[ToolStarted]:
         if key not in self._started:
             self._started[key] = anyio.current_time()
-            yield ToolStarted(self._where, key, _name(item), _text(item, _ASKED), hosted=True)
+            yield ToolStarted(self._where, _id(item), _name(item), _text(item, _ASKED), hosted=True)
 
-    def _end(self, item: Item) -> Iterator[ToolFinished]:
-        key = _key(item)
+    def _end(self, item: Item, key: str) -> Iterator[ToolFinished]:
         if key not in self._finished:
             self._finished.add(key)
             failed = item.status == "failed" or bool(item.raw.get("error"))
             seconds = anyio.current_time() - self._started[key]
             told = _text(item, _TOLD)
-            yield ToolFinished(self._where, key, _name(item), told, failed, seconds, hosted=True)
+            yield ToolFinished(self._where, _id(item), _name(item), told, failed, seconds, hosted=True)
 
 
-def _key(item: Item) -> str:
+def _id(item: Item) -> str:
     return as_str(item.raw.get("id"))
+
+
+def _key(item: Item, position: object) -> str:
+    """Tell calls apart; a server may leave out their ids."""
+    return _id(item) or f"at {position}"
 
 
 def _name(item: Item) -> str:
@@ -71,4 +76,4 @@ def _name(item: Item) -> str:
 
 def _text(item: Item, fields: tuple[str, ...]) -> str:
     value: Any = next((item.raw[field] for field in fields if item.raw.get(field)), "")
-    return value if isinstance(value, str) else dump(value).decode()
+    return text_of(value)

@@ -41,6 +41,7 @@ from agentrt.drivers.calls import Calls
 from agentrt.drivers.plan import AgentPlan, Plan
 from agentrt.errors import AgentrtError, UsageError
 from agentrt.events import RunEvent, RunFinished, RunStarted, Where
+from agentrt.registry.context import Context
 from agentrt.registry.dispatch import MAX_PARALLEL, Crew
 
 __all__ = ["Run"]
@@ -65,13 +66,13 @@ class Run(Generic[Out]):
         plan: What it needs beside its state.
         state: Where it stands: plain data, JSON with ``to_json()``.
         streaming: Whether replies are streamed.
-        artifacts: The whole text of outputs that were too long for the model, by call id.
     """
 
     plan: Plan
     state: RunState
     streaming: bool
-    artifacts: dict[str, str] = field(default_factory=dict[str, str])
+    artifacts: dict[str, str] = field(default_factory=dict[str, str], init=False)
+    """The whole text of outputs that were too long for the model, by call id."""
     deciding: int = field(default=0, init=False)
     """Questions that somebody is being asked."""
     questions: Crew | None = field(default=None, init=False)
@@ -122,8 +123,7 @@ class Run(Generic[Out]):
                     raise
                 raise alone[0] from group  # Ctrl-C met a tool, or a question was left: it is for the whole program
             finally:
-                plan, is_over = self.plan, self.state.status is not None and error is None
-                if plan.keeper is not None or plan.trace is not None or self._is_telling or not is_over:
+                if self.plan.keeper or self.plan.trace or self._is_telling or self.state.status is None or kind:
                     await self._left_early(error)
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                     for name in self._clients:
@@ -194,6 +194,12 @@ class Run(Generic[Out]):
         """Say where what happens in a thread now belongs."""
         thread = self.state.threads[name]
         return Where(self.state.run_id, thread.agent, name, thread.turn, thread.call_id)
+
+    def context(self, name: str) -> Context[Any]:
+        """Make what code of the user's may know that looks at a whole turn of a thread."""
+        state, thread = self.state, self.state.threads[name]
+        usage = state.meter.usage
+        return Context(self.plan.deps, run_id=state.run_id, usage=usage, agent=thread.agent, turn=thread.turn)
 
     def worked(self) -> float:
         """Count the seconds that the run has worked: without those in which only a person could go on."""

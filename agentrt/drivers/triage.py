@@ -15,12 +15,11 @@ from agentrt.core.state import Thread, Verdict, evolve
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import ToolError
 from agentrt.hooks import asked
-from agentrt.registry.context import Context
 from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approval, prepare_call
 from agentrt.registry.output import as_text
 from agentrt.registry.outputs import FINAL_ANSWER
 from agentrt.wire.items import Item
-from agentrt.wire.json import as_dict, as_str, dump, is_dict, parse
+from agentrt.wire.json import as_dict, as_str, dump, is_dict, parse, text_of
 from agentrt.wire.text import unmistakable
 
 if TYPE_CHECKING:
@@ -48,10 +47,7 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
     prepared = run.calls.prepared[thread, position]
     name = as_str(item.raw.get("name"))
     if agent.output is not None and not agent.output.text and name == FINAL_ANSWER and not item.raw.get("namespace"):
-        state = run.state
-        turn = state.threads[thread].turn
-        context = Context(run.plan.deps, run_id=state.run_id, usage=state.meter.usage, agent=agent.name, turn=turn)
-        problem = await problem_of(run, thread, _arguments_text(item), context)
+        problem = await problem_of(run, thread, text_of(item.raw.get("arguments")))
         return Verdict(name, "output", "pure", problem=problem)
     try:
         prepared = await hooked(agent, prepared, run.calls.caller(thread))
@@ -78,11 +74,6 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
         ask = _pending(run, thread, position, "tool", tool.key, arguments, call_id, tool.definition_hash)
         verdict = evolve(verdict, ask=ask, definition=tool.definition_hash)
     return verdict
-
-
-def _arguments_text(item: Item) -> str:
-    told = item.raw.get("arguments")
-    return told if isinstance(told, str) else dump(told).decode()
 
 
 async def hooked(agent: AgentPlan, prepared: Prepared, caller: Caller) -> Prepared:
@@ -160,7 +151,7 @@ def _text(key: str, arguments: Mapping[str, Any]) -> str:
     """Say in a line for each argument what is asked for; nothing in it can hide or look like something else."""
     lines = [unmistakable(key)]
     for name, value in arguments.items():
-        told = value if isinstance(value, str) else dump(value).decode()
+        told = text_of(value)
         more = f" … ({len(told)} characters)" if len(told) > _SHOWN else ""
         lines.append(f"  {unmistakable(name)}: {unmistakable(told[:_SHOWN])}{more}")
     return "\n".join(lines)
@@ -213,18 +204,17 @@ def shaped(
     return thread, fixed, final
 
 
-async def problem_of(run: Run[Any], thread: str, text: str, context: Context[Any]) -> str | None:
+async def problem_of(run: Run[Any], thread: str, text: str) -> str | None:
     """Read an answer in the agent's form; gives what is wrong with it, for the model to read.
 
     Args:
         run: The run; it keeps what was read.
         thread: The thread.
         text: The answer.
-        context: For validators.
     """
     form = cast("OutputForm[Any]", run.agent_of(thread).output)
     try:
-        value = await form.read(text, context)
+        value = await form.read(text, run.context(thread))
     except ToolError as error:
         return as_text(error)
     run.values = {**run.values, (thread, text): value}

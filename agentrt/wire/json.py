@@ -33,6 +33,7 @@ __all__ = [
     "parse",
     "parse_object",
     "str_or_none",
+    "text_of",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -66,6 +67,11 @@ def dump(value: Any) -> bytes:
         except ValueError as error:
             raise ValueError(f"not a JSON value: a number in it is NaN or infinite ({error})") from error
     return written
+
+
+def text_of(value: Any) -> str:
+    """Give a text as it is, and any other value as JSON."""
+    return value if isinstance(value, str) else dump(value).decode()
 
 
 def is_dict(value: object) -> TypeGuard[dict[str, Any]]:

@@ -159,6 +159,15 @@ async def test_calls_that_the_provider_runs_are_told_too():
     assert hosted == [("tool.started", "ws_1", True), ("tool.finished", "ws_1", True)]
 
 
+async def test_hosted_calls_without_ids_are_told_one_by_one():
+    searches = [{"type": "web_search_call", "status": "completed", "action": {"query": query}} for query in "ab"]
+    told = []
+    model = ScriptedModel([calls(*searches, *say("Found.").output)])
+    events, _ = await watched(agent_of(model, {"type": "web_search"}, observers=[told.append]), told, "go")
+    assert [json.loads(event.arguments)["query"] for event in events if event.type == "tool.started"] == ["a", "b"]
+    assert [event.failed for event in events if event.type == "tool.finished"] == [False, False]
+
+
 async def test_a_reply_that_breaks_off_takes_back_what_it_said():
     told = []
     model = ScriptedModel([say("half an ans", cut_after=6), say("whole")])

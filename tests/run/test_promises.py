@@ -204,3 +204,36 @@ async def test_a_session_keeps_one_record_however_long_it_gets():
     for _ in range(3):
         await agent.run("go on", session="ann")
     assert (await storage.keys("session"), await storage.keys("run")) == (["ann"], [])
+
+
+async def test_a_decision_on_a_sub_agent_that_was_stopped_meanwhile_is_dropped(caplog):
+    stopped, log = anyio.Event(), []
+
+    class Slow(Hooks):
+        async def before_tool(self, context, tool, arguments):
+            if tool.name == "late" and decided:
+                await stopped.wait()
+
+    decided = []
+    risky = logged(log, "risky", approval=True)
+    late = logged(log, "late", approval=True)
+    script = ScriptedModel([calls(call("risky"), call("late"))])
+    helper = Agent("m", name="helper", tools=[risky, late], client=script, limits=Limits(seconds=0.1), hooks=[Slow()])
+
+    async def decide(pending):
+        if pending.name == "late":
+            decided.append(pending)
+            return Approve(edited={})
+        await stopped.wait()
+        return Approve()
+
+    front = ScriptedModel([calls(call("helper", task="x"), call("slow")), say("done")])
+    agent = Agent("m", tools=[helper.as_tool(), logged(log, "slow", 0.4)], client=front)
+    async with agent.stream("go", on_pending=decide) as run:
+        async for event in run:
+            if event.type == "limit":
+                stopped.set()
+    assert (run.result.status, log) == ("completed", ["slow begins", "slow ends"])
+    assert outputs(run.result)[0].endswith("helper ended limit (seconds)")
+    assert len(decided) == 1
+    assert caplog.records == []
