@@ -34,6 +34,7 @@ from agentrt.delegates import AgentTool
 from agentrt.hooks import Hooks
 from agentrt.options import RunOptions
 from agentrt.registry import Context, Registry
+from agentrt.registry.source import Toolbox, ToolSource, hold_all, release_all
 from agentrt.registry.tool import ToolOptions
 from agentrt.wire.items import Item, item_view
 from agentrt.wire.parts import Input, input_items
@@ -63,8 +64,8 @@ class Agent(Generic[Out]):
         name: The agent's own name, for events, logs, and other agents.
         instructions: What the model is told before anything else; or a function of the context that gives it, sync or
             async, asked before each request.
-        tools: Functions, `Tool` objects, registries, other agents (``agent.as_tool()``, ``handoff(agent)``), and tools
-            that the provider runs: `agentrt.builtin`, or a dict, which is sent as it is.
+        tools: Functions, `Tool` objects, registries, MCP servers, other agents (``agent.as_tool()``,
+            ``handoff(agent)``), and tools that the provider runs: `agentrt.builtin`, or a dict, which is sent as it is.
         output_type: What the answer must be: any type that pydantic takes. The model is told its schema, and what
             doesn't fit is sent back.
         output_validators: Functions of (the context and) the answer that give it back, or raise ValueError.
@@ -117,7 +118,9 @@ class Agent(Generic[Out]):
         self.instructions = instructions
         self.registry = Registry()
         include = list(settings.get("include") or ())
-        self._hosted = sort_tools(tools, self.registry, include)
+        self.sources: list[ToolSource] = []
+        """Where tools come from that are known only in a run: MCP servers."""
+        self._hosted = sort_tools(tools, self.registry, self.sources, include)
         if settings.get("top_logprobs") and LOGPROBS not in include:
             include.append(LOGPROBS)
         told = None if callable(instructions) else instructions
@@ -126,7 +129,8 @@ class Agent(Generic[Out]):
         if max_tool_calls is not None:
             self.limits = replace(self.limits, max_tool_calls=max_tool_calls)
         self.parallel_tool_calls = parallel_tool_calls
-        self._varies = any(not isinstance(tool.enabled, bool) for tool in self.registry)
+        self._box = Toolbox(self.registry, self.sources) if self.sources else self.registry
+        self._varies = any(not isinstance(tool.enabled, bool) for tool in self.registry) or bool(self.sources)
         everything = [*(tool.definition() for tool in self.registry), *self._hosted]
         definitions = everything if self._varies else self._offer(Context())
         given = {name: value for name, value in settings.items() if value is not None}
@@ -156,7 +160,7 @@ class Agent(Generic[Out]):
 
     def _offer(self, context: Context[Any]) -> list[Any]:
         """Give what goes into a request's ``tools``."""
-        return [*self.registry.definitions(context), *self._hosted]
+        return [*self._box.definitions(context), *self._hosted]
 
     async def run(self, input: Input, **options: Unpack[RunOptions]) -> Result[Out]:
         """Run the agent until the model answers without a call, a limit ends it, or a decision is needed.
@@ -316,15 +320,16 @@ class Agent(Generic[Out]):
 
         return AgentPlan(
             self.name,
-            self._acquire,
-            self._release,
-            self.registry.tools,
+            self._acquire_all if self.sources else self._acquire,
+            self._release_all if self.sources else self._release,
+            self._box.tools,
             self._fixed,
             model_names(self.model)[0],
             self.limits,
             parallel=self.parallel_tool_calls,
             hosted=bool(self._hosted),
             offer=self._offer if self._varies else None,
+            sources=tuple(self.sources),
             instructions=self.instructions if callable(self.instructions) else None,
             output=self._output,
             output_retries=self._output_retries,
@@ -335,6 +340,7 @@ class Agent(Generic[Out]):
             provider=self._provider,
             max_history=self.max_history,
             is_plain=not (self._hooks or delegates or self._output),
+            attended=bool(self._hooks or self.sources),
         )
 
     def thread(self, input: Input) -> Thread:
@@ -354,8 +360,6 @@ class Agent(Generic[Out]):
 
         return continued(begun, after)
 
-    # --- the client
-
     def _acquire(self) -> Client:
         if self._client is not None:
             return self._client
@@ -371,16 +375,24 @@ class Agent(Generic[Out]):
             if self._users.get() == 0:
                 await self._own_client.aclose()
 
+    def _acquire_all(self) -> Client:
+        hold_all(self.sources)
+        return self._acquire()
+
+    async def _release_all(self) -> None:
+        await release_all(self.sources)
+        await self._release()
+
     async def __aenter__(self) -> Self:
-        """Keep connections open between the runs of the block."""
-        self._acquire()
+        """Keep connections open between the runs of the block. MCP servers begin to connect, and aren't waited for."""
+        self._acquire_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the agent's own client."""
-        await self._release()
+        """Close the agent's own client, and its MCP servers."""
+        await self._release_all()
 
     def __repr__(self) -> str:
         """Show the name, the model and the tools."""

@@ -9,6 +9,7 @@ from agentrt.core.limits import check_whole
 from agentrt.errors import UsageError
 from agentrt.hooks import Hooks
 from agentrt.registry import Registry, Tool
+from agentrt.registry.source import ToolSource
 from agentrt.wire.json import is_dict
 from agentrt.wire.requests import RequestSettings, check_ranges, model_names, no_such
 
@@ -32,7 +33,7 @@ __all__ = [
     "take_anchor",
 ]
 
-ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | BuiltinTool | Mapping[str, Any]"
+ToolLike: TypeAlias = "Callable[..., Any] | Tool[..., Any] | Registry | ToolSource | BuiltinTool | Mapping[str, Any]"
 
 _CALLED_HERE = {
     "input": "agent.run(…)",
@@ -80,10 +81,12 @@ def checked_storage(storage: Store | None) -> Store | None:
     return storage
 
 
-def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]) -> list[Mapping[str, Any]]:
+def sort_tools(
+    tools: Iterable[ToolLike], registry: Registry, sources: list[ToolSource], include: list[str]
+) -> list[Mapping[str, Any]]:
     """Put the tools that run here into the registry, and give the definitions of those that the provider runs.
 
-    What these need of ``include`` is added to it.
+    Sources of tools are added to ``sources``, what hosted tools need of ``include`` to that.
     """
     if isinstance(tools, (str, Tool, Mapping)) or not isinstance(tools, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError("tools must be a list, such as tools=[weather]")
@@ -98,6 +101,8 @@ def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]
             registry.add(entry)
         elif isinstance(entry, Mapping):
             hosted.append(entry)
+        elif isinstance(entry, ToolSource):
+            _add_source(entry, sources)
         elif hasattr(entry, "definition") and hasattr(entry, "include"):
             hosted.append(entry.definition())
             include.extend(value for value in entry.include if value not in include)
@@ -105,6 +110,12 @@ def sort_tools(tools: Iterable[ToolLike], registry: Registry, include: list[str]
             wrong = " (an agent is a tool as agent.as_tool())" if hasattr(entry, "as_tool") else ""
             raise UsageError(f"a tool is a function, a Tool, a Registry or a dict, but tools= has {entry!r}{wrong}")
     return hosted
+
+
+def _add_source(source: ToolSource, sources: list[ToolSource]) -> None:
+    if any(source.name == other.name for other in sources):
+        raise UsageError(f"two MCP servers are named {source.name!r}; give one of them another name=")
+    sources.append(source)
 
 
 def take_anchor(history: str, fixed: dict[str, Any]) -> str | None:

@@ -12,7 +12,8 @@
     │   ├── StatusError            an HTTP status of 400 or more
     │   │   ├── AuthenticationError    401, 403
     │   │   └── RateLimitError         429
-    │   └── WireError              an answer that is not the Responses API
+    │   ├── MCPServerError         an MCP server refused a request
+    │   └── WireError              an answer that is not the Responses API, or not MCP
     │       └── IncompleteStreamError  a stream without its end
     ├── ResponseFailedError        the model's: a response with status "failed"
     ├── OutputError                the model's: no answer that fits the agent's output_type
@@ -39,6 +40,7 @@ __all__ = [
     "IncompleteStreamError",
     "LimitReachedError",
     "LocalModelError",
+    "MCPServerError",
     "MissingExtraError",
     "OutputError",
     "RateLimitError",
@@ -160,8 +162,23 @@ class RateLimitError(StatusError):
     """429: too many requests, or no credit left."""
 
 
+class MCPServerError(ServerError):
+    """An MCP server answered a request with an error of its own (JSON-RPC 2.0, section 5.1).
+
+    Args:
+        message: What happened and what to do about it.
+        code: The error's code, such as -32602 for arguments that it doesn't take.
+        data: What the server added.
+    """
+
+    def __init__(self, message: str, *, code: int, data: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
 class WireError(ServerError):
-    """What came is not the Responses API: HTML, broken JSON, a stream without an end, something too big."""
+    """What came is not the protocol: HTML, broken JSON, a stream without an end, something too big."""
 
 
 class IncompleteStreamError(WireError):

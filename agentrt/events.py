@@ -22,6 +22,7 @@ __all__ = [
     "RunEvent",
     "RunFinished",
     "RunStarted",
+    "SourceChanged",
     "TextDelta",
     "ToolFinished",
     "ToolProgress",
@@ -325,6 +326,23 @@ class Noted(_Event):
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class SourceChanged(_Event):
+    """An MCP server has connected, has other tools than before, or has failed.
+
+    Args:
+        where: Where it belongs.
+        name: The server's name.
+        tools: The tools that it offers now, by the names that the model sees.
+        problem: Why it has none; None where all is well.
+    """
+
+    name: str
+    tools: tuple[str, ...]
+    problem: str | None
+    type: ClassVar[Literal["mcp.server"]] = "mcp.server"
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class RunFinished(_Event):
     """The run is over, or waits for a decision. It is the last event; observers are told it however a run ends.
 
@@ -355,5 +373,6 @@ RunEvent = (
     | LimitReached
     | AgentChanged
     | Noted
+    | SourceChanged
     | RunFinished
 )

@@ -19,6 +19,7 @@ from agentrt import Agent, AgentrtError, Client, Limits, Registry, Result, Usage
 from agentrt.cli import exits
 from agentrt.cli.demo import demo as run_demo
 from agentrt.cli.load import load_tool, load_tools
+from agentrt.cli.mcp import mcp
 from agentrt.cli.show import as_json, ask_on, show_examined, show_run
 from agentrt.client.providers import known_providers, resolve
 from agentrt.local.engine import OWN_NAMES, require_engine
@@ -37,6 +38,9 @@ SpecArgument = Annotated[
     str, typer.Argument(help="module, module:name or file.py: tools, or functions that could be some.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead.")]
+
+
+app.add_typer(mcp, name="mcp")
 
 
 @app.callback()

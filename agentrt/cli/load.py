@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from agentrt import Registry, Tool, UsageError
 
-__all__ = ["load_tool", "load_tools"]
+__all__ = ["load_served", "load_tool", "load_tools"]
 
 
 def load_tool(spec: str) -> Tool[..., Any] | Registry:
@@ -57,6 +57,20 @@ def load_tools(spec: str) -> list[Tool[..., Any]]:
     if not tools:
         raise UsageError(f"{spec!r} has no tools and no public functions of its own; name one: {spec}:function")
     return list(tools.values())
+
+
+def load_served(spec: str) -> Any:
+    """Import what is to be served: an agent, a registry or a tool that is named, or all tools of a module.
+
+    Raises:
+        UsageError: There is no such module or name.
+    """
+    place, _, name = spec.rpartition(":")
+    if place and name and not name.startswith(("/", "\\")):
+        found = _named(_load(place), name, spec)
+        if not callable(found) or hasattr(found, "as_tool"):
+            return found
+    return load_tools(spec)
 
 
 def _is_of(value: Any, module: ModuleType) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from agentrt.core.history import answer_all, failure, with_valid_arguments, without_reasoning
-from agentrt.core.pending import Answer, Approve, Decision
+from agentrt.core.pending import Answer, Approve, Decision, Deny, Pending
 from agentrt.core.protocol import (
+    Ask,
     ConversationMade,
     Decided,
     Effect,
@@ -16,6 +18,7 @@ from agentrt.core.protocol import (
     Resume,
     Step,
     Stop,
+    ToolAsked,
     Withdrawn,
 )
 from agentrt.core.repair import for_provider, repaired
@@ -25,7 +28,7 @@ from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item, item_view
 from agentrt.wire.json import dump, text_of
 
-__all__ = ["check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
+__all__ = ["asked", "check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
 
 _UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; it is not repeated"
 
@@ -89,6 +92,15 @@ def withdrawn(state: RunState, thread: Thread, event: Withdrawn) -> Step:
     return state.put(event.thread, evolve(thread, handed=thread.handed.difference(event.positions))), []
 
 
+def asked(state: RunState, thread: Thread, event: ToolAsked) -> Step:
+    """Let a call wait for the answer to what it asks."""
+    thread.check_under_way(event.position)
+    verdict = evolve(thread.verdicts.get(event.position, Verdict()), ask=event.pending)
+    verdicts = {**thread.verdicts, event.position: verdict}
+    thread = evolve(thread, verdicts=verdicts, waiting=thread.waiting | {event.position})
+    return state.put(event.thread, thread), [Ask(event.pending)]
+
+
 def decided(state: RunState, thread: Thread, event: Decided) -> Step:
     """Run the call that waited, or answer it."""
     from agentrt.core.loop import settle  # noqa: PLC0415 - see above
@@ -104,7 +116,11 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
             "a sub-agent begins with what the model asked of it; give the thread that it begins with instead"
         )
     thread = evolve(thread, waiting=thread.waiting - {index})
-    if isinstance(event.decision, Approve) and verdict.role != "mcp":
+    if verdict.ask is not None and verdict.ask.kind == "elicitation":
+        replies = {**thread.replies, index: _reply(verdict.ask, event.decision)}
+        verdicts = {**thread.verdicts, index: evolve(verdict, ask=None)}
+        thread = evolve(thread, replies=replies, verdicts=verdicts, handed=thread.handed - {index})
+    elif isinstance(event.decision, Approve) and verdict.role != "mcp":
         edited = {} if event.decision.edited is None else {index: event.decision.edited}
         thread = evolve(
             thread,
@@ -119,11 +135,22 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
     return settle(evolve(state.put(event.thread, thread), status=None), event.thread, [])
 
 
+def _reply(ask: Pending, decision: Decision) -> dict[str, Any]:
+    """Say what was answered, in the words of MCP's elicitation."""
+    told: dict[str, Any] = {"id": ask.id, "action": "decline", "state": ask.request_state}
+    if isinstance(decision, Deny):
+        return told
+    return {**told, "action": "accept", "content": decision.value if isinstance(decision, Answer) else {}}
+
+
 def check_decision(verdict: Verdict, decision: Decision) -> None:
     """Refuse a decision that doesn't fit what is asked, or that no state could hold."""
     edited = decision.edited if isinstance(decision, Approve) else None
     if verdict.role == "mcp" and (isinstance(decision, Answer) or edited is not None):
         raise UsageError("a hosted MCP server's call can only be approved or denied; use Approve() or Deny(reason)")
+    no_values = edited is not None or (isinstance(decision, Answer) and not isinstance(decision.value, Mapping))
+    if verdict.ask is not None and verdict.ask.kind == "elicitation" and no_values:
+        raise UsageError("the server asks for values: use Answer({name: value}), or Deny()")
     if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
     try:
@@ -251,6 +278,8 @@ def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunS
             continue
         if before.role == "agent" and f"{name}/{thread.turn}.{index}" in state.threads:
             continue  # its own thread goes on
+        if index in waiting and before.ask is not None and before.ask.kind == "elicitation":
+            continue  # it asked while it ran; whether it may run was decided before
         handed.discard(index)
         verdicts[index] = now
         if index in approved and _asks_anew(before, now):

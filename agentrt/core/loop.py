@@ -30,6 +30,7 @@ from agentrt.core.protocol import (
     Start,
     Step,
     Stop,
+    ToolAsked,
     ToolReturned,
     Withdrawn,
 )
@@ -231,6 +232,7 @@ LEGAL: Mapping[tuple[Phase, type[Event]], Move] = {
     ("model", ModelReplied): Move(_replied, ("tools", "model", "done"), "run the calls, or end with the answer"),
     ("model", ModelFailed): Move(interrupts.failed, ("model",), "ask again in another form"),
     ("tools", ToolReturned): Move(_returned, ("tools", "model", "done"), "ask again once all outputs are there"),
+    ("tools", ToolAsked): Move(interrupts.asked, ("tools",), "ask somebody, and run it again with the answer"),
     ("tools", Decided): Move(interrupts.decided, ("tools", "model", "done"), "run the call, or answer it"),
     ("model", Withdrawn): Move(interrupts.withdrawn, ("model",), "take back calls that had not begun"),
     ("tools", Withdrawn): Move(interrupts.withdrawn, ("tools",), "take back calls that had not begun"),

@@ -33,6 +33,7 @@ class Pending:
         position: Its position in the reply's output.
         call_id: The call's id, as the reply has it.
         definition: Hash of the tool's definition.
+        request_state: Of an elicitation what the server wants back with the answer; it holds what it knows of the call.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Pending:
     position: int
     call_id: str
     definition: str = ""
+    request_state: str | None = None
 
 
 @dataclass(frozen=True)

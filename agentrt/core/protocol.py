@@ -31,6 +31,7 @@ __all__ = [
     "Start",
     "Step",
     "Stop",
+    "ToolAsked",
     "ToolReturned",
     "Withdrawn",
 ]
@@ -113,6 +114,22 @@ class ToolReturned(NamedTuple):
     turn: int
     position: int
     output: dict[str, Any]
+    thread: str = MAIN
+
+
+class ToolAsked(NamedTuple):
+    """A call can't go on without an answer of somebody's. Once that is there it is run again, with the answer.
+
+    Attributes:
+        turn: The turn that the call came in.
+        position: Its position in ``output``.
+        pending: What is asked; of the kind ``elicitation``.
+        thread: The thread.
+    """
+
+    turn: int
+    position: int
+    pending: Pending
     thread: str = MAIN
 
 
@@ -199,6 +216,7 @@ class RunTool(NamedTuple):
         call: The call as the model wrote it.
         thread: The thread.
         edited: Arguments to run it with instead; None for the model's own.
+        reply: What was answered to what it asked when it was run before: ``action``, ``content``, ``state``.
     """
 
     turn: int
@@ -206,6 +224,7 @@ class RunTool(NamedTuple):
     call: Item
     thread: str
     edited: Mapping[str, Any] | None = None
+    reply: Mapping[str, Any] | None = None
 
 
 class Ask(NamedTuple):
@@ -228,6 +247,7 @@ Event = (
     | ModelReplied
     | ModelFailed
     | ToolReturned
+    | ToolAsked
     | Withdrawn
     | Decided
     | Resume

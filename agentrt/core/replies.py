@@ -139,7 +139,9 @@ def hand_out(state: RunState, name: str) -> Step:
             if index in thread.waiting and verdict.ask is not None:
                 effects.append(Ask(verdict.ask))
             elif verdict.role != "agent":
-                effects.append(RunTool(thread.turn, index, call, name, thread.edited.get(index)))
+                effects.append(
+                    RunTool(thread.turn, index, call, name, thread.edited.get(index), thread.replies.get(index))
+                )
         held = behind or index in thread.waiting
         if held and verdict.lane is not None:
             lanes.add(verdict.lane)

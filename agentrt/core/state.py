@@ -179,6 +179,7 @@ class Thread(_Data):
         waiting: Positions of the calls that wait for a decision.
         edited: Arguments that a decider gave instead of the model's, by position.
         decided: Positions of the calls that were approved.
+        replies: What was answered to what calls asked while they ran, by position.
         handoff: The agent that takes over after these calls, and whether its calls may run at once.
         answer: The final output that came as a call.
         tries: How often a final output was sent back.
@@ -212,6 +213,7 @@ class Thread(_Data):
     waiting: frozenset[int] = frozenset()
     edited: Mapping[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
     decided: frozenset[int] = frozenset()
+    replies: Mapping[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
     handoff: tuple[str, bool] | None = None
     answer: str | None = None
     tries: int = 0
@@ -243,6 +245,7 @@ NO_CALLS: Mapping[str, Any] = {
     "waiting": frozenset[int](),
     "edited": {},
     "decided": frozenset[int](),
+    "replies": {},
 }
 """All that a thread knows of the calls of a reply, while there is none."""
 

@@ -97,7 +97,8 @@ def _check(state: RunState, name: str, thread: Thread) -> None:
             raise ValueError("a thread answers no call")
     if max(thread.known, thread.given) > len(thread.items):
         raise ValueError("more items are known than there are")
-    if not thread.calls.keys() >= {*thread.outputs, *thread.handed, *thread.waiting, *thread.decided, *thread.edited}:
+    known = {*thread.outputs, *thread.handed, *thread.waiting, *thread.decided, *thread.edited, *thread.replies}
+    if not thread.calls.keys() >= known:
         raise ValueError("something is known of a call that isn't there")
     if any(thread.verdicts[position].ask is None for position in thread.waiting):
         raise ValueError("a call waits for nothing")
@@ -135,6 +136,7 @@ def _thread_out(thread: Thread) -> dict[str, Any]:
         "outputs": _texts(thread.outputs, lambda item: item.raw),
         "verdicts": _texts(thread.verdicts, _verdict_out),
         "edited": _texts(thread.edited, dict),
+        "replies": _texts(thread.replies, dict),
         "handed": sorted(thread.handed),
         "waiting": sorted(thread.waiting),
         "decided": sorted(thread.decided),
@@ -156,6 +158,7 @@ def _thread_in(raw: dict[str, Any]) -> Thread:
         "outputs": _numbers(raw["outputs"], item_view),
         "verdicts": _numbers(raw.get("verdicts", {}), _verdict_in),
         "edited": _numbers(raw.get("edited", {}), _arguments_in),
+        "replies": _numbers(raw.get("replies", {}), _arguments_in),
         "handed": frozenset(_each(raw.get("handed", list(calls)), "int")),  # before version 4 all were handed out
         "waiting": frozenset(_each(raw.get("waiting", []), "int")),
         "decided": frozenset(_each(raw.get("decided", []), "int")),

@@ -165,6 +165,10 @@ class Asking:
     async def _varied(self, fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for what may differ from turn to turn: the tools on offer, the instructions."""
         varied, context = dict(fixed), self._context()
+        if self._plan.sources:
+            from agentrt.drivers.sources import settled  # noqa: PLC0415 - few agents have any
+
+            await self.wait(settled(self._run, self._plan.sources, self._where))
         if self._plan.offer is not None:
             varied["tools"] = self._plan.offer(context)
         if self._plan.instructions is not None:

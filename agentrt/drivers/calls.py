@@ -16,7 +16,7 @@ from agentrt.core.state import MAIN, Verdict, within
 from agentrt.errors import RunRefused
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
 from agentrt.registry import Tool
-from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, prepare_call, run_prepared
+from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, ToolAsks, prepare_call, run_prepared
 from agentrt.registry.output import encode_output, output_text
 from agentrt.registry.threads import call_soon
 from agentrt.wire.events import Event
@@ -36,7 +36,7 @@ _NOBODY = RunTool(-1, -1, Item({}), "")
 
 
 def _is_early(tool: Tool[..., Any]) -> bool:
-    return tool.effect == "pure" and tool.approval is False
+    return tool.effect == "pure" and tool.approval is False and not tool.may_ask
 
 
 @dataclass(eq=False, repr=False)
@@ -118,12 +118,12 @@ class Calls:
         call, where = cast("FunctionCall", effect.call), run.where(effect.thread)
         run.tell(ToolStarted(where, call.call_id, call.name, str(call.raw.get("arguments") or "")))
         started = anyio.current_time()
-        if run.plan.trace is None and not run.agent_of(effect.thread).hooks and effect.edited is None:
+        if run.plan.trace is None and not run.agent_of(effect.thread).attended and effect.edited is None:
             answer = await run_prepared(prepared, caller)
         else:
             attended = await self._run_attended(effect, prepared, caller)
             if attended is None:
-                return  # a hook ends the run; the call has begun all the same
+                return  # a hook ends the run, though the call has begun; or it asks somebody
             answer = attended
         took = anyio.current_time() - started
         self._begun.discard(key)
@@ -140,9 +140,19 @@ class Calls:
     async def _run_attended(self, effect: RunTool, prepared: Prepared, caller: Caller) -> Answer | None:
         from agentrt.drivers.attending import run_attended  # noqa: PLC0415 - with hooks, traces, edited arguments
 
-        run = self._run
+        run, key = self._run, (effect.thread, effect.position)
+        if run.agent_of(effect.thread).sources:
+            from agentrt.drivers.sources import may_ask  # noqa: PLC0415 - few agents have any
+
+            caller = may_ask(run, effect, caller)
         try:
             return await run_attended(run.plan, run.agent_of(effect.thread), effect, prepared, caller)
+        except ToolAsks as asks:
+            from agentrt.drivers.triage import asked_by_tool  # noqa: PLC0415 - few calls ask
+
+            self._begun.discard(key)
+            if self._live.pop(key, None) is effect:
+                run.tell(asked_by_tool(run, effect, asks))
         except RunRefused as refused:
             run.tell(Stop("refused", None, run.worked(), str(refused), effect.thread))
         except Exception as error:  # noqa: BLE001 - a hook's; it is raised again, in the run

@@ -27,7 +27,7 @@ from agentrt.wire.json import as_str
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
 
-__all__ = ["ask", "resume"]
+__all__ = ["ask", "called", "resume"]
 
 logger = logging.getLogger("agentrt.run")
 
@@ -57,7 +57,7 @@ async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
     run, decide, pending = question
     event: Decided | Exception | None = None
     try:
-        decision = await _called(decide, pending)
+        decision = await called(decide, pending)
         if decision is not None and pending in run.state.pending:
             event = await _decided(run, run.state, pending, decision_from(decision))
     except UsageError as error:
@@ -69,7 +69,7 @@ async def _decide(question: tuple[Run[Any], Decide, Pending]) -> None:
     run.tell(event if not isinstance(event, Decided) or pending in run.state.pending else None)
 
 
-async def _called(decide: Decide, pending: Pending) -> Decision | None:
+async def called(decide: Decide, pending: Pending) -> Decision | None:
     """Ask: a sync function may wait for somebody's keyboard, so it runs in a thread."""
     made: Any = decide(pending) if _lane(decide) is None else await run_in_thread(lambda: decide(pending))
     decision: Decision | None = await asked(made)
@@ -132,6 +132,11 @@ async def resume(run: Run[Any]) -> list[Effect]:
             raise UsageError(f"the state is of an agent {agent!r}, which is not among {list(run.plan.agents)}")
     if run.state.status not in (None, "pending"):
         return []  # it is over: its result is given once more
+    for name, thread in run.state.threads.items():
+        if run.agent_of(name).sources and thread.phase == "tools":
+            from agentrt.drivers.sources import reopened  # noqa: PLC0415 - few agents have any
+
+            await reopened(run, run.agent_of(name), run.where(name))
     try:
         event = Resume(await _verdicts(run))
     except RunRefused as refused:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentrt.core.loop import step
-from agentrt.core.protocol import RunTool, Stop, ToolReturned, Withdrawn
+from agentrt.core.protocol import RunTool, Stop, ToolAsked, ToolReturned, Withdrawn
 from agentrt.core.state import MAIN, RunState, Thread
 from agentrt.errors import LimitReachedError, OutputError
 from agentrt.events import AgentChanged, LimitReached, Noted, RunEvent, RunFinished, ToolFinished, ToolStarted
@@ -21,8 +21,9 @@ __all__ = ["at_rest", "begun", "changes", "check_end", "folded", "left"]
 def folded(state: RunState, happened: Iterable[Any]) -> RunState:
     """Take outputs into the state that had come when the run was left."""
     for event in happened:
-        is_late = isinstance(event, ToolReturned) and state.threads[event.thread].phase == "done"
-        if isinstance(event, ToolReturned) and state.status in (None, "pending") and not is_late:
+        came = isinstance(event, ToolReturned | ToolAsked)
+        is_late = came and state.threads[event.thread].phase == "done"
+        if came and state.status in (None, "pending") and not is_late:
             state, effects = step(state, event)
             for effect in effects:  # it was never handed out
                 if isinstance(effect, RunTool) and state.status is None:

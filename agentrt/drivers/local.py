@@ -32,6 +32,7 @@ from agentrt.core.protocol import (
     RunTool,
     Start,
     Stop,
+    ToolAsked,
     ToolReturned,
 )
 from agentrt.core.result import Result
@@ -53,7 +54,7 @@ logger = logging.getLogger("agentrt.run")
 _LEAVE_SECONDS = 2.0
 _LEFT = "the run was left before it was over, which ended it; call run.cancel() before leaving to have its result"
 _ENDS = (ModelReplied, Stop)
-_LOOP_EVENTS = (ToolReturned, ModelReplied, Decided, Stop)
+_LOOP_EVENTS = (ToolReturned, ModelReplied, ToolAsked, Decided, Stop)
 
 
 @dataclass(eq=False, repr=False)
@@ -80,7 +81,10 @@ class Run(Generic[Out]):
     values: Mapping[tuple[str, str], Any] = field(default_factory=dict[Any, Any], init=False)
     """Final outputs as they were read, by thread and text."""
     _inbox: deque[RunEvent | Event | Exception | None] = field(default_factory=deque[Any], init=False)
-    _clients: dict[str, Client] = field(default_factory=dict[str, Client], init=False)
+    clients: dict[str, Client] = field(default_factory=dict[str, Client], init=False)
+    """The clients of the agents that have worked, by their names."""
+    told_sources: dict[str, Any] = field(default_factory=dict[str, Any], init=False)
+    """What was told last of each source of tools."""
     _events: AsyncGenerator[RunEvent, None] | None = field(default=None, init=False)
     _arrived: anyio.Event = field(default_factory=anyio.Event, init=False)
     _waiting: anyio.CancelScope | None = field(default=None, init=False)
@@ -126,7 +130,7 @@ class Run(Generic[Out]):
                 if self.plan.keeper or self.plan.trace or self._is_telling or self.state.status is None or kind:
                     await self._left_early(error)
                 with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                    for name in self._clients:
+                    for name in self.clients:
                         await self.plan.agents[name].release()
 
     async def _left_early(self, error: BaseException | None) -> None:
@@ -290,9 +294,9 @@ class Run(Generic[Out]):
 
                     near(self, effect.thread)
                 agent = self.agent_of(effect.thread)
-                if agent.name not in self._clients:
-                    self._clients[agent.name] = agent.acquire()
-                told = (self._clients[agent.name], self.where(effect.thread), effect.thread == MAIN)
+                if agent.name not in self.clients:
+                    self.clients[agent.name] = agent.acquire()
+                told = (self.clients[agent.name], self.where(effect.thread), effect.thread == MAIN)
                 if effect.thread != MAIN:
                     self.group.start_soon(self._ask_aside, Asking(self, effect, agent, *told))
                 else:

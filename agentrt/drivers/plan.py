@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agentrt.drivers.keeping import Keeper
     from agentrt.prices import Prices
     from agentrt.registry.outputs import OutputForm
+    from agentrt.registry.source import ToolSource
     from agentrt.trace import RunTrace
 
 __all__ = ["AgentPlan", "Decide", "Delegate", "Plan"]
@@ -56,6 +57,7 @@ class AgentPlan:
         parallel: Whether its calls may run at once.
         hosted: Whether the provider runs tools of its own.
         offer: Gives what goes into the request's ``tools``, where that may change from turn to turn.
+        sources: Where tools come from that are known only in a run.
         instructions: Gives the instructions, where they are made for each request.
         output: The form of its answer; None where that is text.
         output_retries: How often an answer that doesn't fit is sent back.
@@ -66,6 +68,7 @@ class AgentPlan:
         max_history: Items that a request carries at most, as far as whole groups allow; None for all.
         is_priced: Whether somebody wants to know what a reply costs.
         is_plain: Whether its calls are calls of tools and nothing else, with nobody to look at them first.
+        attended: Whether its calls may be changed afterwards, or ask somebody.
     """
 
     name: str
@@ -78,6 +81,7 @@ class AgentPlan:
     parallel: bool = True
     hosted: bool = False
     offer: Callable[[Context[Any]], list[Any]] | None = None
+    sources: Sequence[ToolSource] = ()
     instructions: Callable[[Context[Any]], str | Awaitable[str]] | None = None
     output: OutputForm[Any] | None = None
     output_retries: int = 2
@@ -88,6 +92,7 @@ class AgentPlan:
     max_history: int | None = None
     is_priced: bool = False
     is_plain: bool = True
+    attended: bool = False
 
 
 @dataclass(eq=False, repr=False)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_jsonable_python
 
 from agentrt.core.pending import Kind, Pending, pending_id
-from agentrt.core.protocol import RunTool
+from agentrt.core.protocol import RunTool, ToolAsked
 from agentrt.core.repair import since_compaction, trimmed
 from agentrt.core.state import Thread, Verdict, evolve
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import ToolError
 from agentrt.hooks import asked
-from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approval, prepare_call
+from agentrt.registry.dispatch import Caller, Prepared, ToolAsks, context_of, needs_approval, prepare_call
 from agentrt.registry.output import as_text
 from agentrt.registry.outputs import FINAL_ANSWER
 from agentrt.wire.items import Item
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from agentrt.registry.outputs import OutputForm
     from agentrt.registry.tool import Tool
 
-__all__ = ["asked_for", "hooked", "plain", "prepared_anew", "problem_of", "shaped", "triage"]
+__all__ = ["asked_by_tool", "asked_for", "hooked", "plain", "prepared_anew", "problem_of", "shaped", "triage"]
 
 _SHOWN = 2000
 
@@ -120,6 +121,24 @@ def _asked_by_server(run: Run[Any], thread: str, position: int, item: Item) -> V
     definition = _server_pin(run.agent_of(thread), raw.get("server_label"))
     ask = _pending(run, thread, position, "mcp", key, arguments, as_str(raw.get("id")), definition)
     return Verdict(key, "mcp", "unsafe", ask=ask, definition=definition)
+
+
+def asked_by_tool(run: Run[Any], effect: RunTool, asks: ToolAsks) -> ToolAsked:
+    """Make the event of a call that asks somebody while it runs.
+
+    Args:
+        run: The run.
+        effect: What runs.
+        asks: What it asks.
+    """
+    thread, position = effect.thread, effect.position
+    verdict = run.state.threads[thread].verdicts[position]
+    call_id = as_str(effect.call.raw.get("call_id"))
+    ask = _pending(run, thread, position, "elicitation", verdict.key, asks.schema, call_id, verdict.definition)
+    text = f"{unmistakable(verdict.key)} asks: {unmistakable(str(asks)[:_SHOWN])}"
+    found = pending_id(ask.id, text, asks.request_state)
+    ask = replace(ask, id=found, text=text, request_state=asks.request_state)
+    return ToolAsked(effect.turn, position, ask, thread)
 
 
 def _server_pin(agent: AgentPlan, label: object) -> str:

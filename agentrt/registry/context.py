@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar
@@ -13,7 +13,10 @@ from typing_extensions import TypeVar
 from agentrt.errors import ToolError
 from agentrt.wire.responses import Usage
 
-__all__ = ["Context", "call_key"]
+__all__ = ["Ask", "Context", "call_key"]
+
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+"""Asks a person for values, by a text and their JSON schema; None where they decline."""
 
 Deps = TypeVar("Deps", default=Any)
 
@@ -34,6 +37,8 @@ class Context(Generic[Deps]):
         timeout: Seconds that this try may take; None for no bound.
         usage: Tokens that the run has used so far.
         report: Takes what `progress` tells, and what a generator gives: fraction, message, piece; default nobody.
+        reply: What was answered to what the call asked when it ran before; for tools of MCP servers.
+        ask: Asks a person while the call goes on; for those tools too. None where there is nobody.
     """
 
     def __init__(  # noqa: PLR0913 - keyword only, each with a default
@@ -49,6 +54,8 @@ class Context(Generic[Deps]):
         timeout: float | None = None,
         usage: Usage | None = None,
         report: Callable[[float | None, str, Any], None] | None = None,
+        reply: Mapping[str, Any] | None = None,
+        ask: Ask | None = None,
     ) -> None:
         self.deps = deps
         self.call_id = call_id
@@ -58,6 +65,8 @@ class Context(Generic[Deps]):
         self.turn = turn
         self.attempt = attempt
         self.usage = usage or Usage()
+        self.reply = reply
+        self.ask = ask
         self.deadline = None if timeout is None else time.monotonic() + timeout
         """When this try must be over, on `time.monotonic`; None for no bound."""
         self._report = report

@@ -20,7 +20,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from agentrt.errors import ToolError, ToolRetry
-from agentrt.registry.context import Context, call_key
+from agentrt.registry.context import Ask, Context, call_key
 from agentrt.registry.escapes import let_out
 from agentrt.registry.output import as_text, encode_output
 from agentrt.registry.tool import ToolTimeout
@@ -38,6 +38,7 @@ __all__ = [
     "Caller",
     "Crew",
     "Prepared",
+    "ToolAsks",
     "answer_call",
     "context_of",
     "needs_approval",
@@ -86,6 +87,9 @@ class Caller:
         agent: The name of the agent that calls.
         thread: The run's thread, part of the key too; empty for the main one.
         decided: Whether approval was dealt with before.
+        reply: What was answered to what the call asked when it ran before.
+        ask: Asks a person while a call goes on; None where there is nobody.
+        attended: Whether a call may ask somebody, by raising `ToolAsks`.
     """
 
     deps: Any = None
@@ -97,6 +101,24 @@ class Caller:
     agent: str = ""
     thread: str = ""
     decided: bool = False
+    reply: Mapping[str, Any] | None = None
+    ask: Ask | None = None
+    attended: bool = False
+
+
+class ToolAsks(Exception):  # noqa: N818 - it is no error: the call goes on once there is an answer
+    """Raised by a tool that can't go on without an answer of somebody's; it is run again with that.
+
+    Args:
+        message: What is asked, for people to read.
+        schema: The JSON schema of the answer.
+        request_state: What the tool wants back with it.
+    """
+
+    def __init__(self, message: str, schema: Mapping[str, Any], request_state: str | None) -> None:
+        super().__init__(message)
+        self.schema = schema
+        self.request_state = request_state
 
 
 class Prepared(NamedTuple):
@@ -173,6 +195,8 @@ def context_of(tool: AnyTool, call: Mapping[str, Any], position: int, caller: Ca
         timeout=tool.timeout,
         usage=caller.usage,
         report=tell,
+        reply=caller.reply,
+        ask=caller.ask,
     )
 
 
@@ -208,9 +232,13 @@ async def run_prepared(prepared: Prepared, caller: Caller) -> Answer:
         except anyio.get_cancelled_exc_class():
             await anyio.lowlevel.checkpoint_if_cancelled()  # raises again if it is the run that was cancelled
             return _failed(call, "the tool was cancelled")
-        except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its call's own
+        except BaseException as error:
             if tool.is_async:  # in a thread nobody presses Ctrl-C
                 let_out(error)
+            if isinstance(error, ToolAsks):
+                if caller.attended:
+                    raise
+                return _failed(call, f"it asks for values, and there is nobody to give them: {error}")
             if attempt > tool.retries or not _worth_another_try(error, tool):
                 text = as_text(error) if isinstance(error, ToolError) else _told(call, error)
                 return _failed(call, text)

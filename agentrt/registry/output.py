@@ -10,7 +10,7 @@ import pydantic_core
 
 from agentrt.wire.parts import Part
 
-__all__ = ["FOR_OUTPUTS", "MAX_OUTPUT_CHARS", "Output", "as_text", "encode_output", "joined", "output_text"]
+__all__ = ["FOR_OUTPUTS", "MAX_OUTPUT_CHARS", "Output", "as_text", "bounded", "encode_output", "joined", "output_text"]
 
 MAX_OUTPUT_CHARS = 100_000
 """Upper bound for one output. 100,000 characters are about 25,000 tokens, more than most models should be fed."""
@@ -35,18 +35,21 @@ def encode_output(value: Any, limit: int = MAX_OUTPUT_CHARS) -> Output:
     """Write a tool's result: a string as it is, `Image`, `File` and `Text` parts as parts, anything else as JSON.
 
     Args:
-        value: Any value: None, numbers, containers, dataclasses, pydantic models, and all else by its ``str()``.
+        value: Any value: None, numbers, containers, dataclasses, pydantic models, and all else by its ``str()``; an
+            `Output` is let be.
         limit: Characters to keep. A longer text keeps its head and its tail, with a marker between them.
     """
     parts = _parts(value) if isinstance(value, Part | list | tuple) else None
     if parts is None:
         plain = value if isinstance(value, str) else _text(value)
-        return Output(plain) if len(plain) <= limit and plain.isascii() else _bounded(plain, limit)
+        return Output(plain) if len(plain) <= limit and plain.isascii() else bounded(plain, limit)
+    if isinstance(value, Output):
+        return value
     cut: list[str] = []
     left = limit  # for all texts together
     for index, part in enumerate(parts):
         if part["type"] == "input_text":
-            text, whole = _bounded(str(part["text"]), left)
+            text, whole = bounded(str(part["text"]), left)
             parts[index] = {**part, "text": text}
             left = max(0, left - len(text))
             cut += [] if whole is None else [whole]
@@ -54,6 +57,8 @@ def encode_output(value: Any, limit: int = MAX_OUTPUT_CHARS) -> Output:
 
 
 def _parts(value: Any) -> list[dict[str, Any]] | None:
+    if isinstance(value, Output):
+        return []
     entries = cast("Sequence[Any]", [value] if isinstance(value, Part) else value)
     if not any(isinstance(entry, Part) for entry in entries):
         return None
@@ -70,7 +75,8 @@ def _told(raw: dict[str, Any]) -> dict[str, Any]:
     return {"type": "input_text", "text": f"[{raw['type'].removeprefix('input_')}, which an output can't hold]"}
 
 
-def _bounded(text: str, limit: int) -> Output:
+def bounded(text: str, limit: int) -> Output:
+    """Keep the head and the tail of a text that is too long, with a marker between them."""
     # A lone surrogate in an output would break the next request (measured with httpx and httpx2).
     text = text.encode("utf-8", "replace").decode("utf-8")
     if len(text) <= limit:

@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 from agentrt.errors import UsageError
 from agentrt.registry.context import Context
 from agentrt.registry.dispatch import MAX_PARALLEL, Approver, Caller, Crew, Prepared, prepare_call, run_prepared
+from agentrt.registry.source import definitions_of
 from agentrt.registry.tool import Tool, ToolOptions
 from agentrt.wire.items import Item
 from agentrt.wire.json import as_str
@@ -69,21 +70,7 @@ class Registry:
         Args:
             context: What ``enabled=`` predicates are asked with; default one without deps.
         """
-        context = context or Context()
-        listed: list[dict[str, Any]] = []
-        spaces: dict[str, list[dict[str, Any]]] = {}
-        for tool in self:
-            if not tool.is_enabled(context):
-                continue
-            if tool.namespace is None:
-                listed.append(tool.definition())
-                continue
-            if tool.namespace not in spaces:
-                members = spaces[tool.namespace] = []
-                told = self.namespaces.get(tool.namespace, tool.namespace)
-                listed.append({"type": "namespace", "name": tool.namespace, "description": told, "tools": members})
-            spaces[tool.namespace].append(tool.definition())
-        return listed
+        return definitions_of(self.tools, self.namespaces, context or Context())
 
     async def dispatch(
         self,

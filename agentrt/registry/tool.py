@@ -86,6 +86,9 @@ class Tool(Generic[P, R]):
             types shows when its schema is first asked for.
     """
 
+    may_ask = False
+    """Whether a call may ask somebody while it runs; then it never begins before its reply is whole."""
+
     def __init__(self, function: Callable[P, R], **options: Unpack[ToolOptions]) -> None:
         if not callable(function):
             swap = "; write @classmethod above @tool" if isinstance(function, classmethod) else "; pass a function"

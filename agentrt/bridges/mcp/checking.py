@@ -1,0 +1,176 @@
+"""A stranger's JSON schema as a check, and what doesn't fit in the words of JSON.
+
+jsonschema does the checking. What a hostile schema could make of it is taken away: Python's regular expressions (a
+pattern such as ``^(a+)+$`` never ends, and nothing can stop it), comparing each entry of a list with each other, a
+subschema that names another dialect and so gets the keywords as they were. The rest ends after a second. A single step
+is not interrupted; the longest one, comparing with an ``enum`` of 256 KiB, takes some 0.1 s.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache, lru_cache
+from typing import Any
+
+import attrs
+import pydantic_core
+from jsonschema import FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import Draft202012Validator, extend, validator_for
+from pydantic_core import core_schema
+from referencing import Registry
+
+from agentrt.bridges.mcp.explaining import explained
+from agentrt.registry.explain import shown
+from agentrt.wire.json import as_dict, dump, is_dict, is_list
+
+__all__ = ["checker_of"]
+
+_MAX_SECONDS = 1.0
+_MAX_MATCHED, _MAX_PATTERN = 4096, 1024
+_MAX_MESSAGE = 300
+
+Errors = Iterator[ValidationError]
+Keyword = Callable[[Any, Any, Any, Any], Errors | None]
+
+_deadline: ContextVar[float] = ContextVar("agentrt_mcp_checking")
+
+
+class _OutOfTimeError(Exception):
+    pass
+
+
+def checker_of(schema: object) -> Callable[[object], Iterator[str]]:
+    """Make the check of a tool's arguments: it gives what doesn't fit, in sentences, each once.
+
+    Args:
+        schema: A schema within bounds. Of one that can't be used only that the arguments are an object is checked.
+    """
+    validator = _validator_of(schema)
+
+    def problems(arguments: object) -> Iterator[str]:
+        if not is_dict(arguments):
+            yield f"the arguments must be a JSON object, but are {shown(arguments)}"
+        elif validator is not None:
+            yield from dict.fromkeys(_found(validator, arguments))
+
+    return problems
+
+
+def _found(validator: Any, arguments: dict[str, Any]) -> Iterator[str]:
+    token = _deadline.set(time.monotonic() + _MAX_SECONDS)
+    try:
+        # not bare iteration: what was found before a part that can't be checked counts
+        for error in validator.iter_errors(arguments):
+            yield from explained(error)
+    except Exception:  # noqa: BLE001 - out of time, a reference that leads elsewhere or round, a number too big to show
+        return
+    finally:
+        _deadline.reset(token)
+
+
+def _validator_of(schema: object) -> Any:
+    if not is_dict(schema):
+        return None
+    try:
+        dialect: Any = validator_for(schema, default=Draft202012Validator)
+        dialect.check_schema(schema, format_checker=FormatChecker(formats=()))
+        nothing: Any = Registry()
+        return _class_of(dialect, b'"patternProperties"' in dump(schema))(schema, registry=nothing)
+    except (SchemaError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
+        return None
+
+
+@cache
+def _class_of(dialect: Any, has_patterns: bool) -> Any:  # noqa: FBT001 - private
+    keywords: dict[str, Keyword] = {**dialect.VALIDATORS}
+    own = {name: check for name, check in _OWN.items() if name in keywords}
+    if has_patterns:
+        keywords.pop("unevaluatedProperties", None)  # it would match them with Python's expressions
+    made: Any = extend(dialect, {})
+    made.VALIDATORS = {name: _bounded(check) for name, check in (keywords | own).items()}
+    made.evolve = _evolve
+    return made
+
+
+def _evolve(validator: Any, **changes: Any) -> Any:
+    return attrs.evolve(validator, **changes)
+
+
+def _bounded(check: Keyword) -> Keyword:
+    def bounded(validator: Any, value: Any, instance: Any, schema: Any) -> Errors:
+        if time.monotonic() > _deadline.get():
+            raise _OutOfTimeError
+        for error in check(validator, value, instance, schema) or ():
+            error.message = error.message[:_MAX_MESSAGE]
+            yield error
+
+    return bounded
+
+
+@lru_cache(maxsize=1024)
+def _matcher(pattern: str) -> Callable[[object], bool] | None:
+    if len(pattern) > _MAX_PATTERN:
+        return None
+    try:
+        schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
+        return pydantic_core.SchemaValidator(schema).isinstance_python
+    except pydantic_core.SchemaError:
+        return None
+
+
+def _matches(pattern: str, text: str) -> bool | None:
+    """Tell whether a pattern is found in a text; None where that can't be told in linear time."""
+    matcher = _matcher(pattern)
+    return None if matcher is None or len(text) > _MAX_MATCHED else matcher(text)
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Errors:  # noqa: ARG001 - as jsonschema calls
+    if isinstance(instance, str) and _matches(pattern, instance) is False:
+        yield ValidationError("the pattern was not found")
+
+
+def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any) -> Errors:  # noqa: ARG001
+    if is_dict(instance):
+        for pattern, part in patterns.items():
+            for name, value in instance.items():
+                if _matches(pattern, name):
+                    yield from validator.descend(value, part, path=name, schema_path=pattern)
+
+
+def _additional_properties(validator: Any, further: Any, instance: Any, schema: Mapping[str, Any]) -> Errors:
+    if not is_dict(instance):
+        return
+    patterns = as_dict(schema.get("patternProperties"))
+    for name in instance.keys() - as_dict(schema.get("properties")).keys():
+        if any(_matches(pattern, name) is not False for pattern in patterns):
+            continue
+        if is_dict(further):
+            yield from validator.descend(instance[name], further, path=name)
+        elif further is False:
+            yield ValidationError("not expected", path=(name,), instance=instance[name])
+
+
+def _required(validator: Any, required: Any, instance: Any, schema: Any) -> Errors:  # noqa: ARG001
+    if is_dict(instance) and is_list(required):
+        for name in required:
+            if name not in instance:
+                yield ValidationError("missing", path=(name,))
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, schema: Any) -> Errors:  # noqa: ARG001
+    if unique is True and is_list(instance):
+        if len({json.dumps(entry, sort_keys=True) for entry in instance}) < len(instance):
+            yield ValidationError("has the same entry twice")
+
+
+_OWN: Mapping[str, Keyword] = {
+    "additionalProperties": _additional_properties,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "required": _required,
+    "uniqueItems": _unique_items,
+}

@@ -1,0 +1,263 @@
+"""``agentrt mcp``: look at MCP servers, call their tools, pin them, and offer your own."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from json import dumps, loads
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agentrt import MCPServer, UsageError
+from agentrt.bridges.mcp.lock import LockFile
+from agentrt.bridges.mcp.verdicts import check
+from agentrt.cli import exits
+from agentrt.cli.load import load_served
+from agentrt.wire.text import visible
+
+__all__ = ["mcp"]
+
+T = TypeVar("T")
+_FILES = ("mcp.json", ".mcp.json")
+
+mcp = typer.Typer(no_args_is_help=True, help="MCP servers: look at them, call them, pin them, offer your own.")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="The file with the servers; default mcp.json or .mcp.json here.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead.")]
+ServerArgument = Annotated[str, typer.Argument(help="The server's name in the file.")]
+
+
+@mcp.command("list")
+def list_servers(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Connect to all servers at once, and say how each is doing."""
+    logging.getLogger("agentrt.mcp").setLevel(logging.ERROR)  # the table tells it
+    rows = _run(functools.partial(_looked_at, _servers(config)))
+    if json:
+        typer.echo(dumps(rows, ensure_ascii=False))
+    else:
+        table = Table(box=None, pad_edge=False)
+        for title in ("server", "state", "protocol", "tools", "ms", ""):
+            table.add_column(title, overflow="fold")
+        for row in rows:
+            style = "" if row["problem"] is None else "red"
+            shown = (row["name"], row["state"], row["protocol"] or "", str(len(row["tools"])), f"{row['ms']:.0f}")
+            table.add_row(*(Text(visible(text), style) for text in shown), Text(visible(row["problem"] or ""), style))
+        Console(file=sys.stdout, highlight=False, soft_wrap=True).print(table)
+    raise typer.Exit(exits.OK if all(row["problem"] is None for row in rows) else exits.NO_ANSWER)
+
+
+async def _looked_at(servers: Sequence[MCPServer]) -> list[dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+
+    async def look(server: MCPServer) -> None:
+        server.hold()
+        try:
+            problem = await server.settled()
+            rows[server.name] = {
+                "name": server.name,
+                "state": "unusable" if server.problem else server.state,
+                "protocol": server.protocol_version,
+                "tools": list(server.tools),
+                "ms": server.seconds_to_connect * 1000,
+                "problem": problem,
+                "notes": server.notes,
+            }
+        finally:
+            await server.release()
+
+    async with anyio.create_task_group() as group:
+        for server in servers:
+            group.start_soon(look, server)
+    return [rows[server.name] for server in servers]
+
+
+@mcp.command()
+def inspect(server: ServerArgument, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show what a server says of itself and of its tools, with whatever is invisible made visible."""
+    told = _run(functools.partial(_inspected, _server(config, server)))
+    if json:
+        typer.echo(dumps(told, ensure_ascii=False))
+        return
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(Text.assemble((visible(told["name"]), "bold"), f"  MCP {told['protocol']}"))
+    if told["instructions"]:
+        console.print(Text(visible(told["instructions"]), "dim"), soft_wrap=True)
+    for tool in told["tools"]:
+        approval = "  asks for approval" if tool["approval"] else ""
+        console.print(Text.assemble("\n", (tool["name"], "bold"), f"  {tool['effect']}{approval}"), soft_wrap=True)
+        console.print(Text(f"  {tool['description']}"), soft_wrap=True)
+        console.print(Text(f"  {dumps(tool['parameters'], ensure_ascii=False)}", "dim"), soft_wrap=True)
+    for note in told["notes"]:
+        console.print(Text(f"note: {visible(note)}", "yellow"), soft_wrap=True)
+
+
+async def _inspected(server: MCPServer) -> dict[str, Any]:
+    async with server:
+        tools = [
+            {
+                "name": tool.key,
+                "original": tool.original,
+                "description": tool.description,
+                "effect": tool.effect,
+                "approval": tool.approval is not False,
+                "parameters": tool.parameters,
+                "raw": dict(tool.raw),
+            }
+            for tool in server.tools.values()
+        ]
+        return {
+            "name": server.name,
+            "protocol": server.protocol_version,
+            "instructions": server.instructions,
+            "tools": tools,
+            "notes": server.notes,
+        }
+
+
+@mcp.command()
+def call(
+    server: ServerArgument,
+    tool: Annotated[str, typer.Argument(help="The tool, by the server's own name for it.")],
+    arguments: Annotated[str, typer.Argument(help="Its arguments as a JSON object; - reads them from stdin.")] = "{}",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Call a tool once and print what it gave."""
+    try:
+        given = loads(sys.stdin.read() if arguments == "-" else arguments)
+    except ValueError as error:
+        raise UsageError(f'the arguments are no JSON: {error}; write such as \'{{"city": "Paris"}}\'') from error
+    if not isinstance(given, dict):
+        raise UsageError('the arguments are a JSON object, such as \'{"city": "Paris"}\'')
+    result = _run(functools.partial(_called, _server(config, server), tool, given))
+    if json:
+        typer.echo(dumps(result, ensure_ascii=False))
+    else:
+        from agentrt.bridges.mcp.outputs import encode_result  # noqa: PLC0415 - needs the SDK
+        from agentrt.registry.output import output_text  # noqa: PLC0415
+
+        typer.echo(visible(output_text(encode_result(result).value)))
+    raise typer.Exit(exits.NO_ANSWER if result.get("isError") else exits.OK)
+
+
+async def _called(server: MCPServer, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async with server:
+        return await server.call(tool, arguments)
+
+
+LockOption = Annotated[Path, typer.Option("--lock", help="The file with what was approved.")]
+NamesArgument = Annotated[list[str] | None, typer.Argument(help="Names of servers; default all of the file.")]
+_LOCK = Path("mcp.lock.json")
+
+
+@mcp.command()
+def lock(names: NamesArgument = None, config: ConfigOption = None, lock: LockOption = _LOCK) -> None:
+    """Approve of servers as they are now: how they are started, and what each of their tools says."""
+    pinned = LockFile.load(lock)
+    for server, listed in _run(functools.partial(_listed, _chosen(config, names))):
+        pinned.approve(server.name, server.launch, listed)
+        typer.echo(f"{visible(server.name)}: {len(listed)} tools approved")
+    pinned.save(lock)
+
+
+@mcp.command()
+def approve(
+    server: ServerArgument,
+    tools: Annotated[list[str] | None, typer.Argument(help="Names of its tools; default the server as it is.")] = None,
+    config: ConfigOption = None,
+    lock: LockOption = _LOCK,
+) -> None:
+    """Approve of a server, or of some of its tools, as they are now; look at them with diff before."""
+    pinned = LockFile.load(lock)
+    ((found, listed),) = _run(functools.partial(_listed, [_server(config, server)]))
+    unknown = set(tools or ()) - {str(raw["name"]) for raw in listed}
+    if unknown:
+        raise UsageError(f"the server {server!r} has no tool {min(unknown)!r}")
+    pinned.approve(server, found.launch, listed, only=set(tools) if tools else None)
+    pinned.save(lock)
+    typer.echo(f"{visible(server)}: approved {', '.join(map(visible, tools or ['all of it']))}")
+
+
+@mcp.command()
+def diff(names: NamesArgument = None, config: ConfigOption = None, lock: LockOption = _LOCK) -> None:
+    """Show what is not as it was approved; the exit code is 1 if there is anything."""
+    pinned = LockFile.load(lock)
+    different = False
+    for server, listed in _run(functools.partial(_listed, _chosen(config, names))):
+        verdicts = check(pinned, server.name, server.launch, listed)
+        for note in verdicts.notes:
+            typer.echo(note)
+        for tool, lines in verdicts.diffs.items():
+            typer.echo(f"\n{visible(tool)}\n{lines}")
+        different = different or bool(verdicts.notes)
+    raise typer.Exit(exits.NO_ANSWER if different else exits.OK)
+
+
+async def _listed(servers: Sequence[MCPServer]) -> list[tuple[MCPServer, tuple[Any, ...]]]:
+    found: list[tuple[MCPServer, tuple[Any, ...]]] = []
+    for server in servers:
+        async with server:
+            found.append((server, server.listed))
+    return found
+
+
+def _chosen(config: Path | None, names: Sequence[str] | None) -> list[MCPServer]:
+    return [_server(config, name) for name in names] if names else _servers(config)
+
+
+@mcp.command()
+def serve(
+    spec: Annotated[
+        str, typer.Argument(help="module:object or file.py:object: an agent, a registry, a tool; or a module.")
+    ],
+    transport: Annotated[str, typer.Option(help="stdio or http.")] = "stdio",
+    name: Annotated[str | None, typer.Option(help="What clients are told it is called.")] = None,
+    host: Annotated[str, typer.Option(help="Of http: the address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of http: the port.")] = 8000,
+    token_env: Annotated[
+        str | None, typer.Option(help="Of http: the environment variable with the token that clients must send.")
+    ] = None,
+) -> None:
+    """Offer tools or an agent to MCP clients such as Claude Desktop, Cursor or VS Code."""
+    from agentrt import serve_mcp  # noqa: PLC0415 - needs the SDK
+
+    token = None if token_env is None else os.environ.get(token_env)
+    if token_env is not None and not token:
+        raise UsageError(
+            f"the environment variable {token_env} is not set; set it to the token, or leave --token-env out"
+        )
+    if transport not in ("stdio", "http"):
+        raise UsageError(f"--transport is stdio or http, not {transport!r}")
+    serve_mcp(load_served(spec), transport=transport, name=name, host=host, port=port, token=token)
+
+
+# --- the file
+
+
+def _servers(config: Path | None) -> list[MCPServer]:
+    path = config or next((Path(name) for name in _FILES if Path(name).is_file()), None)
+    if path is None:
+        raise UsageError(f"there is no {' or '.join(_FILES)} in this folder; name the file with --config")
+    return MCPServer.from_config(path)
+
+
+def _server(config: Path | None, name: str) -> MCPServer:
+    servers = {server.name: server for server in _servers(config)}
+    if name not in servers:
+        raise UsageError(f"the file has no server {name!r}; it has {', '.join(servers)}")
+    return servers[name]
+
+
+def _run(function: Callable[[], Awaitable[T]]) -> T:
+    return anyio.run(function)

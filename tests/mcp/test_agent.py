@@ -1,0 +1,223 @@
+"""An agent with the tools of MCP servers."""
+
+import json
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentrt import Agent, Answer, Approve, Deny, MCPServer, UsageError, tool
+from agentrt.testing import call, calls, say
+from tests.mcp import asking
+from tests.mcp.parts import is_running, rogue
+
+OLD, NEW = "2025-11-25", "2026-07-28"
+
+
+def outputs(server, request=-1):
+    return [item["output"] for item in server.requests[request].json["input"] if item["type"] == "function_call_output"]
+
+
+def results(server):
+    """What comes as structured content: the SDK's servers wrap a text so."""
+    return [json.loads(output)["result"] for output in outputs(server)]
+
+
+def names(server, request=0):
+    return [tool["name"] for tool in server.requests[request].json.get("tools", [])]
+
+
+@pytest.fixture
+def script(serve, monkeypatch):
+    """Start a scripted provider that the agents' own clients find in the environment."""
+
+    def start(*replies):
+        server = serve(*replies)
+        monkeypatch.setenv("AGENTRT_BASE_URL", server.url)
+        monkeypatch.setenv("AGENTRT_API_KEY", "k")
+        return server
+
+    return start
+
+
+async def test_the_tools_of_a_server_are_called_and_a_bad_server_costs_nothing(script):
+    server = script(calls(call("files__add", a=1, b=2), call("files__echo", text="hi"), call("files__ad")), say("done"))
+    bad = MCPServer.stdio("there-is-no-such-command", name="bad")
+    agent = Agent("m", tools=[rogue("good", name="files"), bad])
+    async with agent.stream("go") as run:
+        told = [event async for event in run]
+    assert run.result.text == "done"
+    added, echoed, unknown = outputs(server)
+    assert (added, echoed) == ("3", "hi")
+    assert "did you mean" in unknown
+    states = {event.name: event.problem for event in told if event.type == "mcp.server"}
+    assert states["files"] is None
+    assert "there-is-no-such-command" in states["bad"]
+    assert "files__pid" in names(server)
+
+
+async def test_a_server_lives_for_a_run_or_as_long_as_somebody_holds_it(script):
+    server = script(*[calls(call("files__pid")), say("done")] * 3)
+    agent = Agent("m", tools=[rogue("good", name="files")])
+    await agent.run("go")
+    first = int(outputs(server)[0])
+    assert not is_running(first)
+    async with agent:
+        await agent.run("go")
+        second = int(outputs(server)[0])
+        assert is_running(second)
+        await agent.run("go")
+        assert int(outputs(server)[0]) == second
+    assert not is_running(second)
+
+
+async def test_a_server_is_left_from_another_task_twice_and_while_it_connects():
+    server = rogue("good")
+    await server.__aenter__()
+    async with anyio.create_task_group() as group:
+        group.start_soon(server.__aexit__, None, None, None)
+    await server.__aexit__(None, None, None)
+    assert server.state == "closed"
+    slow = rogue("hang-init")
+    slow.hold()
+    assert slow.state in ("closed", "connecting")
+    await slow.release()
+    assert slow.state == "closed"
+    async with server, server:
+        assert server.state == "ready"
+    assert server.state == "closed"
+
+
+def test_a_sync_run_works_twice_in_a_row(script):
+    server = script(*[calls(call("files__add", a=1, b=2)), say("done")] * 2)
+    agent = Agent("m", tools=[rogue("good", name="files")])
+    assert agent.run_sync("go").text == "done"
+    assert agent.run_sync("go").text == "done"
+    assert outputs(server) == ["3"]
+
+
+async def test_a_cancelled_run_ends_its_servers_at_once(script):
+    server = script(calls(call("files__echo", text="x")), say("done"))
+    files = rogue("hang-call", name="files", call_timeout=30.0, close_timeout=0.3)
+    agent = Agent("m", tools=[files])
+    with anyio.fail_after(3):
+        async with agent.stream("go") as run:
+            async for event in run:
+                if event.type == "tool.started":
+                    run.cancel()
+    assert run.result.status == "cancelled"
+    assert files.state == "closed"
+
+
+async def test_tools_are_filtered_renamed_and_named_without_prefix(script):
+    @tool
+    def echo() -> str:
+        """Ours."""
+        return "ours"
+
+    server = script(say("done"))
+    files = rogue("good", name="files", allow=["add", "e*"], deny=["environment"], rename={"add": "sum"}, prefix=False)
+    await Agent("m", tools=[echo, files]).run("go")
+    assert names(server) == ["echo", "sum", "files__echo"]
+
+
+async def test_tools_stand_in_a_namespace(script):
+    server = script(calls(call("add", a=1, b=2, namespace="files")), say("done"))
+    files = rogue("good", name="files", allow=["add"], namespace=True)
+    await Agent("m", tools=[files]).run("go")
+    (space,) = server.requests[0].json["tools"]
+    assert (space["type"], space["name"], [each["name"] for each in space["tools"]]) == ("namespace", "files", ["add"])
+
+
+async def test_a_list_that_changes_is_used_from_the_next_turn_on(script):
+    files = rogue("list-changes", name="files")
+    async with files:
+        before = [name for name in files.tools if name != "files__late"]
+        with anyio.fail_after(5):
+            while "files__late" not in files.tools:
+                await files.call("add", {"a": 1, "b": 2})
+        server = script(say("done"))
+        await Agent("m", tools=[files]).run("go")
+        assert names(server) == [*before, "files__late"]
+
+
+async def test_wrong_arguments_never_reach_the_server(script):
+    server = script(calls(call("files__add", a="one"), call("files__add", b=2)), say("done"))
+    await Agent("m", tools=[rogue("good", name="files")]).run("go")
+    first, second = outputs(server)
+    assert "`a`" in first
+    assert "'a' is a required property" in second
+
+
+async def test_an_mcp_call_that_needs_approval_waits_and_is_resumed_elsewhere(script):
+    server = script(calls(call("files__add", a=1, b=2), call("files__echo", text="hi")), say("done"))
+
+    def agent():
+        return Agent("m", tools=[rogue("good", name="files", approval=["add"])])
+
+    result = await agent().run("go")
+    (pending,) = result.pending
+    assert (result.status, pending.name, dict(pending.arguments)) == ("pending", "files__add", {"a": 1, "b": 2})
+    result = await agent().resume(result.state.to_json(), {pending.id: Approve()})
+    assert result.text == "done"
+    assert outputs(server) == ["3", "hi"]
+
+
+@pytest.mark.parametrize("way", ["in process", "stdio"])
+async def test_a_new_server_asks_by_a_pending_that_may_be_answered_elsewhere(script, way):
+    server = script(calls(call("asking__order", item="tea")), say("done"))
+
+    def agent():
+        source = (
+            MCPServer.in_process(asking.server, name="asking", protocol=NEW)
+            if way == "in process"
+            else MCPServer.stdio(sys.executable, str(Path(asking.__file__)), name="asking", protocol=NEW)
+        )
+        return Agent("m", tools=[source])
+
+    result = await agent().run("go")
+    (pending,) = result.pending
+    assert (result.status, pending.kind) == ("pending", "elicitation")
+    assert "Where does the tea go?" in pending.text
+    assert pending.arguments["properties"]["street"] == {"type": "string"}
+    state = result.state.to_json()
+    with pytest.raises(UsageError, match="Answer"):
+        await agent().resume(state, {pending.id: Answer("High Street")})
+    result = await agent().resume(state, {pending.id: Answer({"street": "High Street"})})
+    assert (result.status, results(server)) == ("completed", ["tea to High Street, gift=False"])
+    assert json.loads(state)["version"] == 4
+
+
+async def test_a_question_that_is_denied_declines(script):
+    server = script(calls(call("asking__order", item="tea")), say("done"))
+    source = MCPServer.in_process(asking.server, name="asking", protocol=NEW)
+    agent = Agent("m", tools=[source])
+    result = await agent.run("go", on_pending=lambda pending: Deny())
+    assert (result.status, results(server)) == ("completed", ["not ordered: decline"])
+
+
+async def test_an_older_server_asks_live_and_is_declined_where_there_is_nobody(script):
+    server = script(*[calls(call("asking__order", item="tea")), say("done")] * 2)
+    source = MCPServer.in_process(asking.server, name="asking", protocol=OLD)
+    agent = Agent("m", tools=[source])
+    seen = []
+
+    def decide(pending):
+        seen.append(pending)
+        return Answer({"street": "High Street", "gift": True})
+
+    result = await agent.run("go", on_pending=decide)
+    assert (result.status, results(server)) == ("completed", ["tea to High Street, gift=True"])
+    assert [pending.kind for pending in seen] == ["elicitation"]
+    await agent.run("go")
+    assert results(server) == ["not ordered: decline"]
+
+
+@pytest.mark.parametrize("protocol", [OLD, NEW])
+async def test_progress_of_a_server_is_progress_of_the_run(script, protocol):
+    server = script(calls(call("asking__count")), say("done"))
+    source = MCPServer.in_process(asking.server, name="asking", protocol=protocol)
+    async with Agent("m", tools=[source]).stream("go") as run:
+        told = [(event.fraction, event.message) async for event in run if event.type == "tool.progress"]
+    assert told == [(1 / 3, "at 1"), (2 / 3, "at 2"), (1.0, "at 3")]
