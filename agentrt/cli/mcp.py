@@ -103,6 +103,8 @@ def inspect(server: ServerArgument, config: ConfigOption = None, json: JsonOptio
 
 
 async def _inspected(server: MCPServer) -> dict[str, Any]:
+    from agentrt.bridges.mcp.tool import MCPTool  # noqa: PLC0415 - needs the SDK
+
     async with server:
         tools = [
             {
@@ -115,6 +117,7 @@ async def _inspected(server: MCPServer) -> dict[str, Any]:
                 "raw": dict(tool.raw),
             }
             for tool in server.tools.values()
+            if isinstance(tool, MCPTool)
         ]
         return {
             "name": server.name,

@@ -16,7 +16,8 @@ from agentrt.core.state import MAIN, Verdict, within
 from agentrt.errors import RunRefused
 from agentrt.events import ToolFinished, ToolProgress, ToolStarted
 from agentrt.registry import Tool
-from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, ToolAsks, prepare_call, run_prepared
+from agentrt.registry.context import ToolAsks
+from agentrt.registry.dispatch import Answer, Caller, Crew, Prepared, prepare_call, run_prepared
 from agentrt.registry.output import encode_output, output_text
 from agentrt.registry.threads import call_soon
 from agentrt.wire.events import Event

@@ -15,7 +15,8 @@ from agentrt.drivers.deciding import called
 from agentrt.drivers.plan import AgentPlan
 from agentrt.drivers.triage import asked_by_tool
 from agentrt.events import DecisionNeeded, SourceChanged, Where
-from agentrt.registry.dispatch import Caller, ToolAsks
+from agentrt.registry.context import ToolAsks
+from agentrt.registry.dispatch import Caller
 from agentrt.wire.json import as_dict
 
 if TYPE_CHECKING:

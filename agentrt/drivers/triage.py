@@ -16,7 +16,8 @@ from agentrt.core.state import Thread, Verdict, evolve
 from agentrt.drivers.plan import AgentPlan
 from agentrt.errors import ToolError
 from agentrt.hooks import asked
-from agentrt.registry.dispatch import Caller, Prepared, ToolAsks, context_of, needs_approval, prepare_call
+from agentrt.registry.context import ToolAsks
+from agentrt.registry.dispatch import Caller, Prepared, context_of, needs_approval, prepare_call
 from agentrt.registry.output import as_text
 from agentrt.registry.outputs import FINAL_ANSWER
 from agentrt.wire.items import Item

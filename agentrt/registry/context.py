@@ -13,12 +13,27 @@ from typing_extensions import TypeVar
 from agentrt.errors import ToolError
 from agentrt.wire.responses import Usage
 
-__all__ = ["Ask", "Context", "call_key"]
+__all__ = ["Ask", "Context", "ToolAsks", "call_key"]
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
 """Asks a person for values, by a text and their JSON schema; None where they decline."""
 
 Deps = TypeVar("Deps", default=Any)
+
+
+class ToolAsks(Exception):  # noqa: N818 - it is no error: the call goes on once there is an answer
+    """Raised by a tool that can't go on without an answer of somebody's; it is run again with that.
+
+    Args:
+        message: What is asked, for people to read.
+        schema: The JSON schema of the answer.
+        request_state: What the tool wants back with it.
+    """
+
+    def __init__(self, message: str, schema: Mapping[str, Any], request_state: str | None) -> None:
+        super().__init__(message)
+        self.schema = schema
+        self.request_state = request_state
 
 
 class Context(Generic[Deps]):

@@ -20,7 +20,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from agentrt.errors import ToolError, ToolRetry
-from agentrt.registry.context import Ask, Context, call_key
+from agentrt.registry.context import Ask, Context, ToolAsks, call_key
 from agentrt.registry.escapes import let_out
 from agentrt.registry.output import as_text, encode_output
 from agentrt.registry.tool import ToolTimeout
@@ -38,7 +38,6 @@ __all__ = [
     "Caller",
     "Crew",
     "Prepared",
-    "ToolAsks",
     "answer_call",
     "context_of",
     "needs_approval",
@@ -104,21 +103,6 @@ class Caller:
     reply: Mapping[str, Any] | None = None
     ask: Ask | None = None
     attended: bool = False
-
-
-class ToolAsks(Exception):  # noqa: N818 - it is no error: the call goes on once there is an answer
-    """Raised by a tool that can't go on without an answer of somebody's; it is run again with that.
-
-    Args:
-        message: What is asked, for people to read.
-        schema: The JSON schema of the answer.
-        request_state: What the tool wants back with it.
-    """
-
-    def __init__(self, message: str, schema: Mapping[str, Any], request_state: str | None) -> None:
-        super().__init__(message)
-        self.schema = schema
-        self.request_state = request_state
 
 
 class Prepared(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import mcp_types as types
+from mcp import MCPError
 from mcp.server import ServerRequestContext
 
 from agentrt.core.history import has_answer
@@ -17,9 +19,9 @@ from agentrt.core.state import RunState
 from agentrt.delegates import AgentTool
 from agentrt.drivers.triage import plain
 from agentrt.errors import AgentrtError, ToolError
-from agentrt.registry.context import Context
+from agentrt.registry.context import Context, ToolAsks
 from agentrt.registry.dispatch import Answer as Answered
-from agentrt.registry.dispatch import Caller, Prepared, ToolAsks, needs_approval, prepare_call, run_prepared
+from agentrt.registry.dispatch import Caller, Prepared, needs_approval, prepare_call, run_prepared
 from agentrt.registry.output import output_text
 from agentrt.registry.tool import Tool
 from agentrt.serving.agents import ended_without, watched
@@ -171,15 +173,23 @@ class _Keeping:
     def __init__(self, tool: Tool[..., Any]) -> None:
         self._tool = tool
         self.value: Any = None
+        self.refused: MCPError | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tool, name)
 
     async def run(self, values: dict[str, Any], context: Context[Any] | None) -> None:
-        self.value = await self._tool.run(values, context)
+        await self._keep(self._tool.run(values, context))
 
     async def function(self, **values: Any) -> None:
-        self.value = await self._tool.function(**values)
+        await self._keep(self._tool.function(**values))
+
+    async def _keep(self, working: Awaitable[Any]) -> None:
+        try:
+            self.value = await working
+        except MCPError as error:
+            self.refused = error
+            raise
 
 
 async def _run(call: _Call, prepared: Prepared) -> Outcome:
@@ -196,6 +206,8 @@ async def _run(call: _Call, prepared: Prepared) -> Outcome:
             made = await (told(call.ctx.session, work) if tool.form.wants_context else work())
     except ToolAsks as asks:
         return _values_asked(asks)
+    if keeping.refused is not None and made.failed:
+        raise keeping.refused  # a tool that speaks of MCP means it
     if made.failed:
         return failed(output_text(made.item["output"]))
     return result_of(call.offer, keeping.value)

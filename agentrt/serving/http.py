@@ -89,7 +89,13 @@ def serve_http(target: Any, host: str, port: int, options: ServeOptions) -> None
         own: Sequence[str] = () if host in _ANY else (name, f"{name}:*")
         app = app_of(target, {**options, "allowed_hosts": [*own, *options.get("allowed_hosts", ())]})
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=1
+            app,
+            http="h11",  # strips what is blank around a header's value, as RFC 9110 wants; httptools doesn't
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
         )
         config.lifespan = "off"  # it is entered here, so that what fails in it is not lost in a log
         server = _Uvicorn(config)
@@ -131,7 +137,8 @@ def _listening(host: str, port: int, options: ServeOptions) -> Generator[socket.
             "such as ['tools.example.com', '10.0.0.5:*']"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # asyncio sends at once only where the protocol is named; else each answer waits 40 ms for the client's kernel
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))

@@ -44,7 +44,7 @@ def serve_stdio(server: Server[Any]) -> None:
 
     def stop() -> None:
         for token, scope in running:
-            call_soon(token, anyio.CancelScope.cancel, scope)
+            call_soon(token, _cancel, scope)
 
     ending = Ending(stop)
 
@@ -56,6 +56,10 @@ def serve_stdio(server: Server[Any]) -> None:
 
     with _diverted() as (stdin, stdout), ending.watching():
         anyio.run(main, _Wire(stdin, stdout))
+
+
+def _cancel(scope: anyio.CancelScope) -> None:
+    scope.cancel()
 
 
 async def _serve(server: Server[Any], state: Any, wire: _Wire, ending: Ending) -> None:

@@ -1,6 +1,5 @@
 """What tests of the MCP bridge share: the rogue server, and what must be gone afterwards."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -25,4 +24,4 @@ def is_running(pid):
 
 
 def descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))

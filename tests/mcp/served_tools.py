@@ -205,7 +205,7 @@ def mailer(request):
     last = request["input"][-1]
     if last.get("type") == "function_call_output":
         return say(f"Done: {last['output']}")
-    return calls(call("send", to="Ann"), call("send", "c2", to="Bob"))
+    return calls(call("send", to="Ann"), call("send", to="Bob"))
 
 
 def reporter(request):

@@ -46,8 +46,9 @@ def no_proxy(monkeypatch):
 
 
 def way_to(origin, store, browser=None, *, private_hosts=False, **oauth):
-    endpoint = HttpEndpoint(url=f"{origin}/mcp?key=hidden", auth=OAuth(**oauth), private_hosts=private_hosts)
-    return HttpTransport(endpoint, name="files", token_store=store, on_browser=browser)
+    auth = OAuth(**oauth, store=store, on_browser=browser)
+    endpoint = HttpEndpoint(url=f"{origin}/mcp?key=hidden", auth=auth, private_hosts=private_hosts)
+    return HttpTransport(endpoint, name="files")
 
 
 async def use(way, calls=1):

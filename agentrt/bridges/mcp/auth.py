@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any, cast
 
@@ -49,15 +49,11 @@ class OAuthLogin(httpx2.Auth):
         endpoint: The server; its ``auth`` is an `OAuth`.
         name: The server's name.
         store: Keeps logins.
-        on_browser: Shows an address to a person; default the browser, where there is a terminal.
     """
 
-    def __init__(
-        self, endpoint: HttpEndpoint, name: str, store: TokenStore, on_browser: Callable[[str], object] | None
-    ) -> None:
+    def __init__(self, endpoint: HttpEndpoint, name: str, store: TokenStore) -> None:
         self._oauth: OAuth = endpoint.auth
         self._name = name
-        self._on_browser = on_browser
         self._callback: Callback | None = None
         self._kept = kept = _Kept(endpoint.place, self._oauth, store)
         if self._oauth.grant == "client_credentials":
@@ -125,7 +121,7 @@ class OAuthLogin(httpx2.Auth):
             response.headers["www-authenticate"] = f'{told + "," if told else "Bearer"} scope="{self._oauth.scope}"'
         if self._oauth.grant == "client_credentials" or self._callback is not None:
             return
-        if self._on_browser is None and not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        if self._oauth.on_browser is None and not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
             raise self._failed("a person has to log in, and there is no terminal")
         context = self._context
         known = context.client_info.redirect_uris if context.client_info is not None else None
@@ -142,7 +138,7 @@ class OAuthLogin(httpx2.Auth):
         assert self._callback is not None
         self._callback.expect(url)
         logger.warning("the MCP server %r asks you to log in: %s", self._name, url)
-        open_browser(url, self._on_browser)
+        open_browser(url, self._oauth.on_browser)
 
     async def _wait(self) -> AuthorizationCodeResult:
         assert self._callback is not None

@@ -15,7 +15,7 @@ from agentrt.bridges.mcp.failures import typed
 from agentrt.bridges.mcp.sanitise import Flight, in_flight
 from agentrt.bridges.mcp.talk import Asker, Question, answered, asks_of, replies_of
 from agentrt.errors import AgentrtError, DeadlineError, StatusError, UnreachableError, WireError
-from agentrt.registry.dispatch import ToolAsks
+from agentrt.registry.context import ToolAsks
 
 __all__ = ["Patience", "Progress", "call_tool", "request"]
 
@@ -109,9 +109,10 @@ async def request(
     """
     patience = Patience(connection, progress)
     for attempt in range(1, _TRIES + 1):
-        client: Client | None = None
-        with patience.begin():
-            client = await connection.ready()
+        client = connection.client_now
+        if client is None:
+            with patience.begin():
+                client = await connection.ready()
         if client is None:
             raise DeadlineError(f"the MCP server {connection.name!r} is still not ready") from connection.error
         outcome = await _tried(connection, client, send, patience)
@@ -195,7 +196,9 @@ async def call_tool(
                 allow_input_required=True,
             )
             if not isinstance(result, types.InputRequiredResult):
-                return result.model_dump(by_alias=True, mode="json", exclude_unset=True)
+                flight = in_flight.get()
+                known = None if flight is None else flight.result
+                return known or result.model_dump(by_alias=True, mode="json", exclude_unset=True)
             if not result.input_requests:
                 await anyio.sleep(_FIRST_PAUSE * (made + 1))
             responses = await _responses(connection, result, None if put_away else live)

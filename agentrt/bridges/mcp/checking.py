@@ -9,17 +9,18 @@ is not interrupted; the longest one, comparing with an ``enum`` of 256 KiB, take
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 import attrs
+import jsonschema.validators
 import pydantic_core
 from jsonschema import FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import Draft202012Validator, extend, validator_for
 from pydantic_core import core_schema
 from referencing import Registry
 
@@ -29,12 +30,17 @@ from agentrt.wire.json import as_dict, dump, is_dict, is_list
 
 __all__ = ["checker_of"]
 
-_MAX_SECONDS = 1.0
+_MAX_SECONDS, _MAX_PROBLEMS = 1.0, 8
 _MAX_MATCHED, _MAX_PATTERN = 4096, 1024
 _MAX_MESSAGE = 300
 
+_VALIDATORS: Any = jsonschema.validators  # which has no types
+_NOTHING: Any = cast("Any", Registry)()
+
 Errors = Iterator[ValidationError]
 Keyword = Callable[[Any, Any, Any, Any], Errors | None]
+
+logger = logging.getLogger("agentrt.mcp")
 
 _deadline: ContextVar[float] = ContextVar("agentrt_mcp_checking")
 
@@ -43,56 +49,57 @@ class _OutOfTimeError(Exception):
     pass
 
 
-def checker_of(schema: object) -> Callable[[object], Iterator[str]]:
-    """Make the check of a tool's arguments: it gives what doesn't fit, in sentences, each once.
+def checker_of(schema: object) -> Callable[[object], list[str]]:
+    """Make the check of a tool's arguments: it gives what doesn't fit, in sentences, eight at most.
 
     Args:
         schema: A schema within bounds. Of one that can't be used only that the arguments are an object is checked.
     """
     validator = _validator_of(schema)
 
-    def problems(arguments: object) -> Iterator[str]:
+    def problems(arguments: object) -> list[str]:
         if not is_dict(arguments):
-            yield f"the arguments must be a JSON object, but are {shown(arguments)}"
-        elif validator is not None:
-            yield from dict.fromkeys(_found(validator, arguments))
+            return [f"the arguments must be a JSON object, but are {shown(arguments)}"]
+        found = [] if validator is None else _found(validator, arguments)
+        return found if len(found) <= _MAX_PROBLEMS else [*found[: _MAX_PROBLEMS - 1], "and more"]
 
     return problems
 
 
-def _found(validator: Any, arguments: dict[str, Any]) -> Iterator[str]:
+def _found(validator: Any, arguments: dict[str, Any]) -> list[str]:
+    found: dict[str, None] = {}
     token = _deadline.set(time.monotonic() + _MAX_SECONDS)
     try:
-        # not bare iteration: what was found before a part that can't be checked counts
         for error in validator.iter_errors(arguments):
-            yield from explained(error)
-    except Exception:  # noqa: BLE001 - out of time, a reference that leads elsewhere or round, a number too big to show
-        return
+            found |= dict.fromkeys(explained(error))
+            if len(found) > _MAX_PROBLEMS:
+                break
+    except Exception as error:  # noqa: BLE001 - out of time; a reference that leads elsewhere, or round; a huge number
+        logger.debug("a part of a schema could not be checked here: %s", type(error).__name__)
     finally:
         _deadline.reset(token)
+    return list(found)
 
 
 def _validator_of(schema: object) -> Any:
     if not is_dict(schema):
         return None
     try:
-        dialect: Any = validator_for(schema, default=Draft202012Validator)
+        dialect = _VALIDATORS.validator_for(schema, default=_VALIDATORS.Draft202012Validator)
         dialect.check_schema(schema, format_checker=FormatChecker(formats=()))
-        nothing: Any = Registry()
-        return _class_of(dialect, b'"patternProperties"' in dump(schema))(schema, registry=nothing)
+        return _class_of(dialect, b'"patternProperties"' in dump(schema))(schema, registry=_NOTHING)
     except (SchemaError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
         return None
 
 
 @cache
 def _class_of(dialect: Any, has_patterns: bool) -> Any:  # noqa: FBT001 - private
-    keywords: dict[str, Keyword] = {**dialect.VALIDATORS}
-    own = {name: check for name, check in _OWN.items() if name in keywords}
+    own = {**dialect.VALIDATORS, **_OWN}
     if has_patterns:
-        keywords.pop("unevaluatedProperties", None)  # it would match them with Python's expressions
-    made: Any = extend(dialect, {})
-    made.VALIDATORS = {name: _bounded(check) for name, check in (keywords | own).items()}
-    made.evolve = _evolve
+        own["unevaluatedProperties"] = _unchecked  # it would match with Python's regular expressions
+    keywords = {name: _bounded(own[name]) for name in dialect.VALIDATORS}
+    made = _VALIDATORS.extend(dialect, keywords)
+    made.evolve = _evolve  # which gave a subschema that names a dialect the keywords as they were
     return made
 
 
@@ -145,8 +152,9 @@ def _additional_properties(validator: Any, further: Any, instance: Any, schema: 
     if not is_dict(instance):
         return
     patterns = as_dict(schema.get("patternProperties"))
-    for name in instance.keys() - as_dict(schema.get("properties")).keys():
-        if any(_matches(pattern, name) is not False for pattern in patterns):
+    known = as_dict(schema.get("properties"))
+    for name in instance:
+        if name in known or any(_matches(pattern, name) is not False for pattern in patterns):
             continue
         if is_dict(further):
             yield from validator.descend(instance[name], further, path=name)
@@ -162,9 +170,16 @@ def _required(validator: Any, required: Any, instance: Any, schema: Any) -> Erro
 
 
 def _unique_items(validator: Any, unique: Any, instance: Any, schema: Any) -> Errors:  # noqa: ARG001
-    if unique is True and is_list(instance):
-        if len({json.dumps(entry, sort_keys=True) for entry in instance}) < len(instance):
-            yield ValidationError("has the same entry twice")
+    if (
+        unique is True
+        and is_list(instance)
+        and len({json.dumps(each, sort_keys=True) for each in instance}) < len(instance)
+    ):
+        yield ValidationError("has the same entry twice")
+
+
+def _unchecked(*_: Any) -> Errors:
+    return iter(())
 
 
 _OWN: Mapping[str, Keyword] = {

@@ -33,7 +33,7 @@ class StdioCommand:
 
     Args:
         command: The program: a name that is looked up in ``PATH``, or a path.
-        args: Its arguments, one by one.
+        args: Its arguments, one by one. Not shown: a configuration may put a key there.
         env: Variables for the server. Shown nowhere: they are where its keys go.
         cwd: Its working directory; default this process's.
         inherit_env: Names of variables that it may see beside the few that every server sees.
@@ -42,7 +42,7 @@ class StdioCommand:
     """
 
     command: str
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = field(default=(), repr=False)
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     cwd: str | None = None
     inherit_env: tuple[str, ...] = ()

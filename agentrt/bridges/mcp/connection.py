@@ -116,14 +116,19 @@ class Connection:
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
                 await owner.wait()
 
+    @property
+    def client_now(self) -> Client | None:
+        """The client, where it can be used at once."""
+        return None if self._lost else self.client
+
     async def ready(self) -> Client:
         """Wait until it is connected.
 
         Raises:
             AgentrtError: It can't be; says why.
         """
-        if self.client is not None and not self._lost:
-            return self.client
+        if self.client_now is not None:
+            return self.client_now
         if self._users == 0:
             raise UsageError(f"the MCP server {self.name!r} is not open: use it in `async with server:`, or in a run")
         seen = self._attempts - (self.state == "connecting")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from agentrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentrt.bridges.mcp.tokens import TokenStore
 
 __all__ = ["HttpEndpoint", "OAuth", "place_of"]
 
@@ -36,6 +39,8 @@ class OAuth:
         grant: ``"client_credentials"`` for programs: no browser; needs ``client_id``, ``client_secret``, ``issuer``.
         issuer: The one authorization server that the client and its secret belong to. A server that leads elsewhere
             is refused.
+        on_browser: Shows a person the address to log in at; default the browser, where there is a terminal.
+        store: Keeps the login, an `agentrt.bridges.mcp.tokens.TokenStore`; default a file in the user's data folder.
     """
 
     client_id: str | None = None
@@ -46,6 +51,8 @@ class OAuth:
     principal: str = "default"
     grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
     issuer: str | None = None
+    on_browser: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
+    store: TokenStore | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.grant not in ("authorization_code", "client_credentials"):
@@ -104,8 +111,9 @@ class HttpEndpoint:
                 raise UsageError(f"the header {name!r} needs a text of one line as its value")
 
     def __repr__(self) -> str:
-        """Show where it is; the rest may hold secrets."""
-        return f"HttpEndpoint({self.place!r})"
+        """Show which host it is on; the rest, the path too, may hold secrets."""
+        parts = urlsplit(self.place)
+        return f"HttpEndpoint('{parts.scheme}://{parts.netloc}')"
 
     @property
     def place(self) -> str:

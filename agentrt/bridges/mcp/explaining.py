@@ -107,7 +107,7 @@ def _sentence(error: Any) -> str:
             else (f"{place(path)} is not expected; the object that it is in takes {_listed(known, str) or 'none'}")
         )
     if error.validator is None:
-        return f"{place(path)} is not allowed here"
+        return f"{shown(error.instance)} is not allowed where it stands"
     return _must_be(error, _expected(error))
 
 

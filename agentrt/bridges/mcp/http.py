@@ -8,7 +8,7 @@ with a JSON-RPC error that leads to the typed one.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,7 @@ from agentrt.bridges.mcp.endpoint import HttpEndpoint, OAuth
 from agentrt.bridges.mcp.guard import Guard
 from agentrt.bridges.mcp.http_errors import Failures
 from agentrt.bridges.mcp.sse import sse_client
-from agentrt.bridges.mcp.tokens import FileTokenStore, TokenStore
+from agentrt.bridges.mcp.tokens import FileTokenStore
 from agentrt.errors import AgentrtError, UsageError
 
 __all__ = ["HttpTransport"]
@@ -39,21 +39,12 @@ class HttpTransport:
     Args:
         endpoint: Where the server is.
         name: Its name, for errors.
-        token_store: Keeps logins; default a file in the user's data folder.
-        on_browser: Shows an address to a person who has to log in; default the browser, where there is a terminal.
 
     Raises:
         UsageError: ``auth`` is nothing that logs in.
     """
 
-    def __init__(
-        self,
-        endpoint: HttpEndpoint,
-        *,
-        name: str,
-        token_store: TokenStore | None = None,
-        on_browser: Callable[[str], object] | None = None,
-    ) -> None:
+    def __init__(self, endpoint: HttpEndpoint, *, name: str) -> None:
         self._endpoint = endpoint
         self._failures = Failures(endpoint, name)
         self._opened: Any = None
@@ -61,7 +52,7 @@ class HttpTransport:
         if isinstance(endpoint.auth, OAuth):
             from agentrt.bridges.mcp.auth import OAuthLogin  # noqa: PLC0415 - 60 ms, for those who log in
 
-            self._auth = OAuthLogin(endpoint, name, token_store or FileTokenStore(), on_browser)
+            self._auth = OAuthLogin(endpoint, name, endpoint.auth.store or FileTokenStore())
         elif isinstance(endpoint.auth, httpx2.Auth):
             self._auth = endpoint.auth
         elif not isinstance(endpoint.auth, str | None):

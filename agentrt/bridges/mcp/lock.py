@@ -54,15 +54,20 @@ def launch_hash(launch: Mapping[str, Any]) -> str:
     url = next((launch[key] for key in ("url", "serverUrl", "httpUrl") if launch.get(key) is not None), None)
     parts = {
         "command": launch.get("command"),
-        "args": list(launch.get("args") or ()),
-        "env": sorted(launch.get("env") or ()),
+        "args": launch.get("args"),
+        "env": _names(launch.get("env")),
         "envFile": launch.get("envFile"),
         "cwd": launch.get("cwd"),
-        "inheritEnv": sorted(launch.get("inheritEnv") or ()),
+        "inheritEnv": _names(launch.get("inheritEnv")),
         "url": url,
-        "headers": sorted(name.lower() for name in launch.get("headers") or ()),
+        "headers": sorted(name.lower() for name in _names(launch.get("headers"))),
+        "type": url and launch.get("command") and (launch.get("type") or launch.get("transport")),
     }
     return _hash({key: part for key, part in parts.items() if part})
+
+
+def _names(given: Any) -> list[str]:
+    return sorted(str(name) for name in given) if hasattr(given, "__iter__") else []
 
 
 def _hash(value: Any) -> str:

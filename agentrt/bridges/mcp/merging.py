@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agentrt.bridges.mcp.subschemas import UnusableError, takes_objects, texts
+from agentrt.bridges.mcp.subschemas import REFERENCES, UnusableError, takes_objects, texts
 from agentrt.registry.explain import shown
 from agentrt.wire.json import as_dict, as_list, dump, is_dict, is_list
 
@@ -75,9 +75,9 @@ class Shapes:
     def _groups(self, schema: dict[str, Any], trail: tuple[str, ...]) -> list[tuple[list[tuple[Any, str]], bool]]:
         """Give schemas that say more of the same object, and of each group whether all must fit, or one."""
         groups: list[tuple[list[tuple[Any, str]], bool]] = []
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and reference not in trail:
-            groups.append(([(self.followed(reference), reference)], True))
+        for reference in (schema.get(keyword) for keyword in REFERENCES):
+            if isinstance(reference, str) and reference not in trail:
+                groups.append(([(self.followed(reference), reference)], True))
         for keyword in ("allOf", "anyOf", "oneOf"):
             branches = as_list(schema.get(keyword))
             if branches:
@@ -91,7 +91,7 @@ class Shapes:
         found = self._find(reference)
         if found is None:
             raise UnusableError(
-                f"its inputSchema is said by the reference {shown(reference)}, which leads out of it and is not followed"
+                f"its inputSchema is the reference {shown(reference)}, which leads elsewhere and is not followed"
             )
         return found
 

@@ -14,7 +14,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -26,7 +25,7 @@ from agentrt.wire.parts import File, Image, Part
 
 __all__ = ["Encoded", "encode_result"]
 
-_SHOWN_WORDS, _SHOWN_URI = 500, 2000
+_SHOWN_NAME, _SHOWN_WORDS, _SHOWN_URI = 100, 500, 2000
 _PDF, _WITHIN = b"%PDF-", 1024
 
 
@@ -119,14 +118,14 @@ class _Mirror:
 
     The specification asks servers to give a text beside it for older clients (MCP, "Tools", "Structured Content"). The
     Python SDK wraps what is no object as ``{"result": …}`` and gives a text for each entry of a list; the reference
-    server for files gives ``{"content": text}`` and the text.
+    server for files gives ``{"content": text}`` and the text, that for memories ``{"entities": […]}`` and the list.
     """
 
     def __init__(self, structured: Any) -> None:
         wholes = [structured, structured["result"]] if is_dict(structured) and "result" in structured else [structured]
         values = [entry for whole in wholes if is_list(whole) for entry in whole] + wholes
-        inner = list(structured.values()) if is_dict(structured) else []
-        self._texts = {value for value in values + inner if isinstance(value, str)}
+        values += structured.values() if is_dict(structured) else []
+        self._texts = {value for value in values if isinstance(value, str)}
         self._jsons = {_comparable(value) for value in values}
 
     def says(self, text: str) -> bool:
@@ -211,8 +210,9 @@ class _Writer:
 
 def _part_of(data: bytes, uri: str) -> Part | None:
     if _PDF in data[:_WITHIN]:
-        name = re.sub(r"[^\w. -]+", "_", PurePosixPath(unquote(uri.partition("?")[0])).name)[:_SHOWN_WORDS]
-        return File(data, filename=name or "document.pdf", media_type="application/pdf")
+        last = unquote(re.split("[?#]", uri, maxsplit=1)[0]).rpartition("/")[2]
+        stem = re.sub(r"[^\w. -]+", "_", last)[:_SHOWN_NAME].removesuffix(".pdf")
+        return File(data, filename=f"{stem or 'document'}.pdf", media_type="application/pdf")
     try:
         return Image(data)
     except UsageError:

@@ -37,11 +37,13 @@ logger = logging.getLogger("agentrt.mcp")
 class Flight:
     """A call on its way."""
 
-    __slots__ = ("sent",)
+    __slots__ = ("result", "sent")
 
     def __init__(self) -> None:
         self.sent = False
         """Whether the transport took it, so that the server may have it."""
+        self.result: dict[str, Any] | None = None
+        """Its result as it came, made fit."""
 
 
 in_flight: ContextVar[Flight | None] = ContextVar("agentrt_mcp_flight", default=None)
@@ -62,7 +64,7 @@ class Sanitised:
         self._inner = inner
         self._name = name
         self._on_end: Callable[[], None] | None = on_end
-        self._waiting: dict[RequestId, tuple[str, bool]] = {}
+        self._waiting: dict[RequestId, tuple[str, bool, Flight | None]] = {}
         self._broken = 0
         self.raw_tools: dict[str, dict[str, Any]] = {}
         """Tools as they came last, by name, before anything was changed; whoever lists them clears it before."""
@@ -93,7 +95,8 @@ class Sanitised:
             if len(self._waiting) >= _MAX_WAITING:
                 del self._waiting[next(iter(self._waiting))]
             modern = PROTOCOL_VERSION_META_KEY in as_dict((message.params or {}).get("_meta"))
-            self._waiting[_plain(message.id)] = message.method, modern
+            flight = in_flight.get() if message.method == "tools/call" else None
+            self._waiting[_plain(message.id)] = message.method, modern, flight
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
             self._waiting.pop(_plain((message.params or {}).get("requestId", "")), None)
 
@@ -114,8 +117,10 @@ class Sanitised:
                 self.tell(f"an answer was dropped: nothing waits for one with the id {str(message.id)[:50]!r}")
                 return False
             if isinstance(message, JSONRPCResponse):
-                method, modern = asked
+                method, modern, flight = asked
                 message.result = mended(method, message.result, self.raw_tools, self.tell, modern=modern)
+                if flight is not None:
+                    flight.result = message.result
         return True
 
     def ended(self) -> None:

@@ -6,23 +6,22 @@ Only a copy is changed. Arguments are held against the server's own schema, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
-from itertools import islice
 from typing import Any, NamedTuple
 
 import pydantic_core
 from pydantic_core import core_schema
 
 from agentrt.bridges.mcp.merging import REFUSED, Shapes
-from agentrt.bridges.mcp.subschemas import Subschemas, UnusableError, copied, takes_objects
+from agentrt.bridges.mcp.subschemas import REFERENCES, Subschemas, UnusableError, copied, takes_objects, texts
 from agentrt.registry.arguments import arguments_text, check_text, invalid
 from agentrt.registry.explain import ARGUMENTS, shown
-from agentrt.wire.json import as_str, is_dict
+from agentrt.wire.json import as_dict, as_str, is_dict
 
 __all__ = ["ArgumentChecker", "Parameters", "as_parameters", "read_arguments"]
 
-_MAX_PROBLEMS, _MAX_NOTES = 8, 10
+_MAX_NOTES = 10
 
 
 class Parameters(NamedTuple):
@@ -64,10 +63,11 @@ def _offered(root: Any) -> Parameters:
             notes.append(f"its inputSchema is {shown(root)}, which is no schema; any object is taken")
         root = {}
     parts = Subschemas(root)
-    schema = parts.rewritten(_merged(root, Shapes(parts.find), notes))
-    schema = {**schema, "type": "object", "properties": schema.get("properties", {})}
-    for name in schema.get("required", ()):
-        schema["properties"].setdefault(name, {})  # Google's models know no name that isn't among the properties
+    schema: dict[str, Any] = parts.rewritten(_merged(root, Shapes(parts.find), notes))
+    # Google's models know no name in `required` that isn't among the properties.
+    known = as_dict(schema.get("properties"))
+    unknown: dict[str, Any] = {name: {} for name in texts(schema.get("required")) if name not in known}
+    schema = {**schema, "type": "object", "properties": known | unknown}
     definitions = parts.definitions()
     if definitions:
         schema["$defs"] = definitions
@@ -77,9 +77,10 @@ def _offered(root: Any) -> Parameters:
 def _merged(root: dict[str, Any], shapes: Shapes, notes: list[str]) -> dict[str, Any]:
     """Give the root as one object, its parts as they came."""
     seen: set[str] = set()
-    while isinstance(reference := root.get("$ref"), str):
-        rest = {keyword: value for keyword, value in root.items() if keyword != "$ref"}
-        found = {} if reference in seen else shapes.followed(reference)
+    while leading := [keyword for keyword in REFERENCES if isinstance(root.get(keyword), str)]:
+        reference = root[leading[0]]
+        rest = {keyword: value for keyword, value in root.items() if keyword != leading[0]}
+        found: Any = {} if reference in seen else shapes.followed(reference)
         seen.add(reference)
         root = {**found, **rest} if is_dict(found) else rest
     if not takes_objects(root):
@@ -94,7 +95,8 @@ def _merged(root: dict[str, Any], shapes: Shapes, notes: list[str]) -> dict[str,
     told = f"The arguments must also fit this JSON Schema: {shapes.told(root)}"
     said = as_str(root.get("description"))
     rest = {keyword: value for keyword, value in root.items() if keyword not in REFUSED}
-    return {**rest, **shape._asdict(), "description": f"{said}\n\n{told}" if said else told}
+    merged = {**rest, **shape._asdict(), "description": f"{said}\n\n{told}" if said else told}
+    return merged if shape.required else {key: value for key, value in merged.items() if key != "required"}
 
 
 def _few(notes: list[str]) -> Iterable[str]:
@@ -117,7 +119,7 @@ class ArgumentChecker:
         self._raw = raw_schema
 
     @cached_property
-    def _problems(self) -> Any:
+    def _problems(self) -> Callable[[object], list[str]]:
         from agentrt.bridges.mcp.checking import checker_of  # noqa: PLC0415 - brings jsonschema: 60 ms
 
         try:
@@ -131,8 +133,7 @@ class ArgumentChecker:
         Args:
             arguments: The arguments, in JSON's own types.
         """
-        found = list(islice(self._problems(arguments), _MAX_PROBLEMS + 1))
-        return found if len(found) <= _MAX_PROBLEMS else [*found[: _MAX_PROBLEMS - 1], "and more"]
+        return self._problems(arguments)
 
 
 @cache

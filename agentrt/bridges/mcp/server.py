@@ -21,12 +21,13 @@ from agentrt.errors import AgentrtError, UsageError
 
 if TYPE_CHECKING:
     from agentrt.bridges.mcp.calling import Progress
+    from agentrt.bridges.mcp.config import Inputs
     from agentrt.bridges.mcp.connection import Connection, Link, State
     from agentrt.bridges.mcp.listing import Listing
     from agentrt.bridges.mcp.lock import LockFile
     from agentrt.bridges.mcp.talk import Asker, Question
-    from agentrt.bridges.mcp.tool import MCPTool
     from agentrt.bridges.mcp.verdicts import Verdicts
+    from agentrt.registry.tool import Tool
 
 __all__ = ["MCPServer"]
 
@@ -64,7 +65,7 @@ class MCPServer(Offers):
         self.launch: Mapping[str, Any] = _launch_of(way)
         """How it is started, as far as that is pinned."""
         self._connections: anyio.lowlevel.RunVar[Connection | None] = anyio.lowlevel.RunVar(f"mcp {name}", None)
-        self._made: tuple[Listing | None, Any, dict[str, MCPTool], list[str]] = (None, None, {}, [])
+        self._made: tuple[Listing | None, Any, Mapping[str, Tool[..., Any]], list[str]] = (None, None, {}, [])
 
     @classmethod
     def stdio(
@@ -148,7 +149,9 @@ class MCPServer(Offers):
         return cls(name or getattr(server, "name", None) or "server", server, **options)
 
     @classmethod
-    def from_config(cls, path: str | Path | Mapping[str, Any], **options: Unpack[ServerOptions]) -> list[MCPServer]:
+    def from_config(
+        cls, path: str | Path | Mapping[str, Any], *, inputs: Inputs | None = None, **options: Unpack[ServerOptions]
+    ) -> list[MCPServer]:
         """Make those of a configuration file as desktop clients have it: ``{"mcpServers": {…}}``, or VS Code's.
 
         Servers that the file disables are left out. One that can't be used, as a variable is not set, is among them
@@ -156,6 +159,7 @@ class MCPServer(Offers):
 
         Args:
             path: The file, or what it holds.
+            inputs: The values of VS Code's ``${input:id}``: by id, or a function that takes an input's definition.
             **options: For all of them, where the file doesn't say otherwise.
 
         Raises:
@@ -163,7 +167,7 @@ class MCPServer(Offers):
         """
         from agentrt.bridges.mcp.loading import servers_from  # noqa: PLC0415 - few read a file
 
-        return servers_from(path, options)
+        return servers_from(path, options, inputs)
 
     # --- how it stands
 
@@ -180,7 +184,7 @@ class MCPServer(Offers):
         return None if connection is None else connection.error
 
     @property
-    def tools(self) -> Mapping[str, MCPTool]:
+    def tools(self) -> Mapping[str, Tool[..., Any]]:
         """The tools that it has now, by the names that the model sees."""
         return self.offered()
 
@@ -225,7 +229,7 @@ class MCPServer(Offers):
         """What the model reads about the namespace of its tools."""
         return {namespace_of(self.name): self.name} if self.settings.namespace else {}
 
-    def offered(self, taken: Container[str] = ()) -> Mapping[str, MCPTool]:
+    def offered(self, taken: Container[str] = ()) -> Mapping[str, Tool[..., Any]]:
         """Give the tools that it has now, by key; of two with one name one has the server's name before it.
 
         Args:
@@ -240,7 +244,12 @@ class MCPServer(Offers):
             from agentrt.bridges.mcp.tool import tools_of  # noqa: PLC0415 - needs the SDK
 
             tools, notes = tools_of(self, connection.listing.tools, key)
-            self._made = (connection.listing, key, tools, notes)
+            if self.settings.search:
+                from agentrt.bridges.mcp.searching import search_tools  # noqa: PLC0415 - few want it
+
+                self._made = (connection.listing, key, search_tools(self.name, tools), notes)
+            else:
+                self._made = (connection.listing, key, tools, notes)
             for note in notes:
                 logger.warning("%s", note)
         return self._made[2]

@@ -50,6 +50,9 @@ class ServerOptions(TypedDict, total=False):
     """Whether the tools stand in a namespace of the server's name, for providers that know these."""
     defer_loading: bool
     """Let the model find the tools by a search, for providers that have one: see `agentrt.builtin.ToolSearch`."""
+    search: bool
+    """Offer two tools instead of all: one that finds tools by words, one that calls what was found. For large sets,
+    with any provider."""
     trusted: bool
     """Whether what the server says of its tools' effects counts; else all of them are unsafe."""
     approval: Chosen
@@ -82,6 +85,7 @@ class Settings:
     prefix: bool = True
     namespace: bool = False
     defer_loading: bool = False
+    search: bool = False
     trusted: bool = False
     approval: Chosen = False
     roots: Sequence[str | Path] = ()
@@ -154,7 +158,7 @@ def namespace_of(alias: str) -> str:
 
 
 _SECONDS = ("connect_timeout", "call_timeout", "max_call_seconds", "wait")
-_FLAGS = ("prefix", "namespace", "defer_loading", "trusted")
+_FLAGS = ("prefix", "namespace", "defer_loading", "search", "trusted")
 _MEANT = {
     "timeout": "call_timeout=…",
     "read_timeout": "call_timeout=…",

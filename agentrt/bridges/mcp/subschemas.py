@@ -16,7 +16,7 @@ from urllib.parse import unquote, urljoin
 from agentrt.registry.explain import shown
 from agentrt.wire.json import as_list, as_str, dump, is_dict, is_list, parse
 
-__all__ = ["Subschemas", "UnusableError", "copied", "takes_objects", "texts"]
+__all__ = ["REFERENCES", "Subschemas", "UnusableError", "copied", "takes_objects", "texts"]
 
 _MAX_DEPTH, _MAX_NODES, _MAX_BYTES = 100, 100_000, 256 * 1024
 _MAX_NAME = 64
@@ -35,7 +35,8 @@ _NOT_SENT = frozenset(
         "additionalItems",
     }
 )
-_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+"""Keywords of references: the other two are told apart from the first only where several schemas work together."""
 _DEFINITIONS = ("$defs", "definitions")
 _OPEN_OR_CLOSED = frozenset({"additionalProperties", "unevaluatedItems", "unevaluatedProperties"})
 _ONE = frozenset({"contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then"}) | _OPEN_OR_CLOSED
@@ -102,7 +103,7 @@ def copied(value: Any, what: str = "its inputSchema") -> Any:
         for each in level:
             if is_dict(each):
                 inner += each.values()
-                size += sum(len(name) for name in each if isinstance(name, str))
+                size += sum(map(len, each))
             elif is_list(each):
                 inner += each
             elif isinstance(each, str):
@@ -167,13 +168,13 @@ class Subschemas:
             return {"not": {}} if schema is False else {}
         made: dict[str, Any] = {}
         for keyword, value in schema.items():
-            if keyword in _REFERENCES:
+            if keyword in REFERENCES:
                 made |= self._reference(value)
             elif keyword in _MANY:
                 made |= self._many(keyword, value)
             elif keyword in _ONE:
                 made |= self._one(keyword, value, schema)
-            elif not _CHECKS.get(keyword, lambda _: True)(value):
+            elif keyword in _CHECKS and not _CHECKS[keyword](value):
                 self._note(f"{keyword!r} can't be {shown(value)}; it was left out")
             elif keyword in _NAMED:
                 made[keyword] = self._named(keyword, value)
@@ -214,8 +215,7 @@ class Subschemas:
     def _reference(self, reference: Any) -> dict[str, Any]:
         pointer = self._pointer(reference)
         if pointer is None:
-            self._note(f"the reference {shown(reference)} leads out of the schema and is not followed; anything is "
-                       "taken there")  # fmt: skip
+            self._note(f"the reference {shown(reference)} leads elsewhere and is not followed; anything is taken there")
             return {}
         return {"$ref": f"#/$defs/{self._name(pointer)}" if pointer else "#"}
 

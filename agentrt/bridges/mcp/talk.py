@@ -18,7 +18,7 @@ from mcp.client.session import ClientRequestContext
 from pydantic import FileUrl
 
 from agentrt.bridges.mcp.settings import Settings
-from agentrt.registry.dispatch import ToolAsks
+from agentrt.registry.context import ToolAsks
 from agentrt.wire.json import as_dict, as_str
 from agentrt.wire.text import unmistakable
 
