@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
 import sys
+import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
 from json import dumps, loads
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import anyio
 import typer
@@ -18,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentrt import MCPServer, UsageError
+from agentrt.bridges.mcp.endpoint import HttpEndpoint, OAuth
 from agentrt.bridges.mcp.lock import LockFile
 from agentrt.bridges.mcp.verdicts import check
 from agentrt.cli import exits
@@ -28,6 +31,7 @@ __all__ = ["mcp"]
 
 T = TypeVar("T")
 _FILES = ("mcp.json", ".mcp.json")
+_LOGIN_SECONDS = 300.0
 
 mcp = typer.Typer(no_args_is_help=True, help="MCP servers: look at them, call them, pin them, offer your own.")
 
@@ -159,6 +163,24 @@ async def _called(server: MCPServer, tool: str, arguments: dict[str, Any]) -> di
         return await server.call(tool, arguments)
 
 
+@mcp.command()
+def login(server: ServerArgument, config: ConfigOption = None) -> None:
+    """Log in to a server by the browser; what comes of it is kept for the next time."""
+    found = _server(config, server)
+    if not isinstance(found.way, HttpEndpoint):
+        raise UsageError(f"{server!r} is no server that is reached over HTTP, so there is nothing to log in to")
+    given = found.way.auth if isinstance(found.way.auth, OAuth) else OAuth()
+    found.way = dataclasses.replace(found.way, auth=dataclasses.replace(given, on_browser=_browse))
+    found.settings = dataclasses.replace(found.settings, connect_timeout=_LOGIN_SECONDS)
+    ((_, listed),) = _run(functools.partial(_listed, [found]))
+    typer.echo(f"{visible(server)}: logged in, {len(listed)} tools")
+
+
+def _browse(url: str) -> None:
+    typer.echo(f"log in at {url}", err=True)
+    webbrowser.open(url)
+
+
 LockOption = Annotated[Path, typer.Option("--lock", help="The file with what was approved.")]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="Names of servers; default all of the file.")]
 _LOCK = Path("mcp.lock.json")
@@ -224,7 +246,7 @@ def serve(
     spec: Annotated[
         str, typer.Argument(help="module:object or file.py:object: an agent, a registry, a tool; or a module.")
     ],
-    transport: Annotated[str, typer.Option(help="stdio or http.")] = "stdio",
+    transport: Annotated[Literal["stdio", "http"], typer.Option(help="How clients reach it.")] = "stdio",
     name: Annotated[str | None, typer.Option(help="What clients are told it is called.")] = None,
     host: Annotated[str, typer.Option(help="Of http: the address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Of http: the port.")] = 8000,
@@ -240,8 +262,6 @@ def serve(
         raise UsageError(
             f"the environment variable {token_env} is not set; set it to the token, or leave --token-env out"
         )
-    if transport not in ("stdio", "http"):
-        raise UsageError(f"--transport is stdio or http, not {transport!r}")
     serve_mcp(load_served(spec), transport=transport, name=name, host=host, port=port, token=token)
 
 

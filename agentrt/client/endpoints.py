@@ -36,7 +36,7 @@ T = TypeVar("T")
 _WAITING = ("queued", "in_progress")
 _MAX_PAGE = 100
 _MAX_ITEMS = 20
-_FIRST_POLL, _LAST_POLL = 0.5, 5.0
+_FIRST_POLL, _LAST_POLL = 0.1, 5.0
 _LAST_LOOK = 0.25
 _COMPACT = frozenset(
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import ipaddress
+import logging
 import socket
 import sys
 from collections.abc import Generator, Sequence
@@ -107,8 +108,23 @@ def serve_http(target: Any, host: str, port: int, options: ServeOptions) -> None
                 sys.stderr.write(f"MCP server at http://{name}:{port}{options.get('path', _PATH)}\n")
                 await server.serve(sockets=[listener])
 
-        with ending.watching():
+        with ending.watching(), _quiet_at_the_end(ending):
             anyio.run(main)
+
+
+@contextlib.contextmanager
+def _quiet_at_the_end(ending: Ending) -> Generator[None]:
+    """Keep from the log that requests were cancelled by the end: uvicorn shows each with its traceback."""
+
+    def is_news(_record: logging.LogRecord) -> bool:
+        return ending.code is None
+
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_news)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -95,7 +95,7 @@ def _calls(server: MCPServer, scenario: str, context: Mapping[str, Any]) -> list
     """Say what to call: what the suite names, else each tool that an agent would be offered."""
     if as_list(context.get("toolCalls")):
         return as_list(context.get("toolCalls"))
-    schemas = {tool.original: tool.raw.get("inputSchema") for tool in server.tools.values()}
+    schemas = {str(raw["name"]): raw.get("inputSchema") for raw in server.listed}
     if scenario == "json-schema-2020-12-preservation":
         return [{"name": "json_schema_echo", "arguments": {"schema": schemas["json_schema_2020_12_tool"]}}]
     return [{"name": name, "arguments": example_of(schema)} for name, schema in schemas.items()]

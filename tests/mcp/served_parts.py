@@ -19,7 +19,7 @@ def over_http(*command, **environment):
         [sys.executable, *(command or (SERVED, "http", "0"))],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env={**inherited(), **environment},
     )
     try:
         told = ""
@@ -33,8 +33,13 @@ def over_http(*command, **environment):
         process.stderr.close()
 
 
-def stdio(**environment):
-    return StdioServerParameters(command=sys.executable, args=[SERVED], env={**os.environ, **environment})
+def inherited():
+    """Buffered, as a program's streams usually are: what was printed before the server began is still in there."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def stdio():
+    return StdioServerParameters(command=sys.executable, args=[SERVED], env=inherited())
 
 
 def client(where, era, **options):

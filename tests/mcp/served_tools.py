@@ -1,5 +1,6 @@
 """Tools of every kind, served over stdio or, with a port, over HTTP: ``python served_tools.py [http PORT]``."""
 
+import contextlib
 import ctypes
 import dataclasses
 import logging
@@ -15,7 +16,9 @@ from agentrt import Agent, Audio, Context, File, Image, Registry, ToolError, Too
 from agentrt.serve import serve_mcp
 from agentrt.testing import ScriptedModel, call, calls, say
 
-PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8cfc00000000500019dd1ab0e0000000049454e44ae426082")
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8cfc00000000500019dd1ab0e0000000049454e44ae426082"
+)
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x00\x00\x00\x00"
 
 registry = Registry()
@@ -48,7 +51,13 @@ async def double(number: float) -> float:
 @registry.tool
 def look() -> list[str | Image | File | Audio]:
     """Give a part of each kind."""
-    return ["Look:", Image(PNG), Image("https://example.com/a.png"), File(b"%PDF-1.4 x", filename="a b.pdf"), Audio(WAV)]
+    return [
+        "Look:",
+        Image(PNG),
+        Image("https://example.com/a.png"),
+        File(b"%PDF-1.4 x", filename="a b.pdf"),
+        Audio(WAV),
+    ]
 
 
 @registry.tool
@@ -136,7 +145,9 @@ def noisy() -> str:
     sys.stdout.write("written\n")
     sys.stdout.flush()
     os.write(1, b"on descriptor 1\n")
-    subprocess.run([sys.executable, "-c", "print('from a child'); import sys; assert sys.stdin.read() == ''"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "print('from a child'); import sys; assert sys.stdin.read() == ''"], check=True
+    )
     libc = ctypes.CDLL(None)
     libc.puts(b"from C")
     libc.fflush(None)
@@ -155,16 +166,14 @@ def hangs() -> str:
 async def stubborn() -> str:
     """Take no cancellation."""
     while True:
-        try:
+        with contextlib.suppress(BaseException):
             await anyio.sleep_forever()
-        except BaseException:
-            pass
 
 
 @registry.tool
 async def blocks() -> str:
     """Stop the event loop."""
-    time.sleep(600)
+    time.sleep(600)  # noqa: ASYNC251 - the point
 
 
 lane = []

@@ -321,7 +321,7 @@ def test_an_endpoint_shows_no_secret():
     endpoint = HttpEndpoint(
         url="https://me:pass@example.com/mcp?key=k#f", headers={"x": "hidden"}, auth=OAuth(client_id="a")
     )
-    assert repr(endpoint) == "HttpEndpoint('https://example.com/mcp')"
+    assert repr(endpoint) == "HttpEndpoint('https://example.com')"
     assert "hidden" not in repr(OAuth(client_id="a", client_secret="hidden", issuer="https://as"))
 
 

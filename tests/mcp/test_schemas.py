@@ -170,10 +170,20 @@ def test_references_to_any_place_of_the_schema_lead_into_its_definitions(referen
 
 
 @pytest.mark.parametrize(
-    "reference", ["https://x.org/other.json", "other.json#/a", "#/$defs/Missing", "#/a/00", "file:///etc/passwd", 7]
+    "reference",
+    [
+        "https://x.org/other.json",
+        "other.json#/a",
+        "#/$defs/Missing",
+        "#/a/00",
+        "file:///etc/passwd",
+        "https://[bad/x",
+        7,
+    ],
 )
 def test_a_reference_that_leads_elsewhere_is_not_followed(reference):
-    made = as_parameters({**obj(a={"$ref": reference, "description": "d"}, b=A), "required": ["b"]})
+    raw = {"$id": "https://x.org/tool.json", **obj(a={"$ref": reference, "description": "d"}, b=A), "required": ["b"]}
+    made = as_parameters(raw)
     assert made.schema["properties"] == {"a": {"description": "d"}, "b": A}
     assert "leads elsewhere and is not followed; anything is taken there" in made.notes[0]
     assert as_parameters({"anyOf": [{"$ref": reference}, obj(a=A)]}).problem is not None or reference == 7
@@ -299,13 +309,13 @@ def test_a_schema_that_holds_itself_is_refused():
 
 
 def test_many_references_to_nested_places_end():
-    inner = obj(**{f"p{number}": A for number in range(500)})
+    inner = obj(**{f"p{number}": A for number in range(3000)})
     for _ in range(40):
         inner = obj(x=inner)
     paths = ["#/$defs/a" + "/properties/x" * depth for depth in range(40)]
     began = time.monotonic()
     made = as_parameters({**obj(**{f"r{n}": {"$ref": path} for n, path in enumerate(paths)}), "$defs": {"a": inner}})
-    assert made.problem is not None
+    assert "parts" in made.problem
     assert time.monotonic() - began < 2
 
 
@@ -359,6 +369,10 @@ def test_only_a_call_imports_jsonschema_and_nothing_imports_the_sdk():
         (obj(a={"type": "date"}), {"a": 1}, []),
         (obj(a={"properties": []}), {"a": 1}, []),
         ({"$schema": 7}, {"a": 1}, []),
+        (obj(a={"additionalProperties": False, "patternProperties": {"^x": A}}), {"a": [1]}, []),
+        (obj(a={"patternProperties": {"^x": A}, "additionalProperties": True}), {"a": {"y": 1}}, []),
+        (obj(a={"uniqueItems": True}), {"a": "xx"}, []),
+        (obj(a={"required": ["b"]}), {"a": 1}, []),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said_for_the_model(schema, arguments, problems):
@@ -421,6 +435,7 @@ BOMB = "a" * 60 + "!"
     [
         (obj(a={"pattern": EVIL}), {"a": BOMB}),
         (obj(a={"pattern": "(?=a)" + EVIL}), {"a": BOMB}),
+        (obj(a={"pattern": "a" * 2000}), {"a": BOMB}),
         (obj(a={"pattern": "(x{1000}){1000}"}), {"a": "x" * 100_000}),
         ({"patternProperties": {EVIL: A}, "additionalProperties": False}, {BOMB: 1}),
         ({"patternProperties": {EVIL: A}, "unevaluatedProperties": False}, {BOMB: 1}),
@@ -582,4 +597,4 @@ def test_whatever_a_server_sends_becomes_an_objects_schema_or_is_refused():
 
 @pytest.mark.long
 def test_whatever_a_server_sends_becomes_an_objects_schema_or_is_refused_many_times():
-    check_random(50_000)
+    check_random(30_000)

@@ -13,6 +13,7 @@ from agentrt.events import (
     ReasoningDelta,
     RunFinished,
     RunStarted,
+    SourceChanged,
     TextDelta,
     ToolFinished,
     ToolProgress,
@@ -115,6 +116,7 @@ async def runs(client: Client) -> None:
                     | LimitReached
                     | AgentChanged
                     | Noted
+                    | SourceChanged
                     | RunFinished,
                 )
     for entry in registry:

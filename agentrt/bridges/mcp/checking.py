@@ -2,8 +2,9 @@
 
 jsonschema does the checking. What a hostile schema could make of it is taken away: Python's regular expressions (a
 pattern such as ``^(a+)+$`` never ends, and nothing can stop it), comparing each entry of a list with each other, a
-subschema that names another dialect and so gets the keywords as they were. The rest ends after a second. A single step
-is not interrupted; the longest one, comparing with an ``enum`` of 256 KiB, takes some 0.1 s.
+subschema that names another dialect and so gets the keywords as they were. The rest ends after a second, both when the
+schema itself is checked, by the first call, and for each call. A single step is not interrupted; the longest one seen,
+comparing with an ``enum`` of 256 KiB, took 0.1 s.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any, cast
@@ -19,8 +21,7 @@ from typing import Any, cast
 import attrs
 import jsonschema.validators
 import pydantic_core
-from jsonschema import FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import ValidationError
 from pydantic_core import core_schema
 from referencing import Registry
 
@@ -68,17 +69,24 @@ def checker_of(schema: object) -> Callable[[object], list[str]]:
 
 def _found(validator: Any, arguments: dict[str, Any]) -> list[str]:
     found: dict[str, None] = {}
-    token = _deadline.set(time.monotonic() + _MAX_SECONDS)
     try:
-        for error in validator.iter_errors(arguments):
-            found |= dict.fromkeys(explained(error))
-            if len(found) > _MAX_PROBLEMS:
-                break
+        with _within_time():
+            for error in validator.iter_errors(arguments):
+                found |= dict.fromkeys(explained(error))
+                if len(found) > _MAX_PROBLEMS:
+                    break
     except Exception as error:  # noqa: BLE001 - out of time; a reference that leads elsewhere, or round; a huge number
         logger.debug("a part of a schema could not be checked here: %s", type(error).__name__)
+    return list(found)
+
+
+@contextmanager
+def _within_time() -> Generator[None]:
+    token = _deadline.set(time.monotonic() + _MAX_SECONDS)
+    try:
+        yield
     finally:
         _deadline.reset(token)
-    return list(found)
 
 
 def _validator_of(schema: object) -> Any:
@@ -86,14 +94,16 @@ def _validator_of(schema: object) -> Any:
         return None
     try:
         dialect = _VALIDATORS.validator_for(schema, default=_VALIDATORS.Draft202012Validator)
-        dialect.check_schema(schema, format_checker=FormatChecker(formats=()))
-        return _class_of(dialect, b'"patternProperties"' in dump(schema))(schema, registry=_NOTHING)
-    except (SchemaError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
+        with _within_time():
+            if not _class_of(dialect, has_patterns=False)(dialect.META_SCHEMA, registry=_NOTHING).is_valid(schema):
+                return None
+        return _class_of(dialect, has_patterns=b'"patternProperties"' in dump(schema))(schema, registry=_NOTHING)
+    except (_OutOfTimeError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
         return None
 
 
 @cache
-def _class_of(dialect: Any, has_patterns: bool) -> Any:  # noqa: FBT001 - private
+def _class_of(dialect: Any, *, has_patterns: bool) -> Any:
     own = {**dialect.VALIDATORS, **_OWN}
     if has_patterns:
         own["unevaluatedProperties"] = _unchecked  # it would match with Python's regular expressions

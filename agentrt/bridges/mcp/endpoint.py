@@ -112,8 +112,13 @@ class HttpEndpoint:
 
     def __repr__(self) -> str:
         """Show which host it is on; the rest, the path too, may hold secrets."""
+        return f"HttpEndpoint({self.origin!r})"
+
+    @property
+    def origin(self) -> str:
+        """Which host it is on."""
         parts = urlsplit(self.place)
-        return f"HttpEndpoint('{parts.scheme}://{parts.netloc}')"
+        return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def place(self) -> str:

@@ -42,7 +42,7 @@ class Failures:
 
     def __init__(self, endpoint: HttpEndpoint, name: str) -> None:
         self._endpoint = endpoint
-        self.who: str = f"the MCP server {name!r} ({endpoint.place})"
+        self.who: str = f"the MCP server {name!r} ({endpoint.origin})"
         self._name = name
         self._kept: dict[str, AgentrtError] = {}
         self.last: AgentrtError | None = None

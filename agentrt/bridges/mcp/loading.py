@@ -73,7 +73,8 @@ def _way(entry: ServerEntry) -> tuple[StdioCommand | HttpEndpoint | None, str | 
                 cwd=entry.cwd,
                 inherit_env=entry.inherit_env,
             ), None
-        auth = None if entry.oauth is None else OAuth(**entry.oauth)
+        has_key = any(name.lower() == "authorization" for name in entry.headers)
+        auth = None if has_key and entry.oauth is None else OAuth(**entry.oauth or {})  # asks for a login on a 401 only
         return HttpEndpoint(url=entry.url, headers=entry.headers, auth=auth, sse=entry.sse), None
     except (UsageError, TypeError) as error:
         return None, f"{entry.name}: {error}"

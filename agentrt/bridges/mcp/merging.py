@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from agentrt.bridges.mcp.subschemas import REFERENCES, UnusableError, takes_objects, texts
 from agentrt.registry.explain import shown
-from agentrt.wire.json import as_dict, as_list, dump, is_dict, is_list
+from agentrt.wire.json import as_dict, as_list, as_str, dump, is_dict, is_list
 
 __all__ = ["REFUSED", "Shape", "Shapes"]
 
@@ -74,10 +74,8 @@ class Shapes:
 
     def _groups(self, schema: dict[str, Any], trail: tuple[str, ...]) -> list[tuple[list[tuple[Any, str]], bool]]:
         """Give schemas that say more of the same object, and of each group whether all must fit, or one."""
-        groups: list[tuple[list[tuple[Any, str]], bool]] = []
-        for reference in (schema.get(keyword) for keyword in REFERENCES):
-            if isinstance(reference, str) and reference not in trail:
-                groups.append(([(self.followed(reference), reference)], True))
+        references = [as_str(schema.get(keyword)) for keyword in REFERENCES if isinstance(schema.get(keyword), str)]
+        groups = [([(self.followed(reference), reference)], True) for reference in references if reference not in trail]
         for keyword in ("allOf", "anyOf", "oneOf"):
             branches = as_list(schema.get(keyword))
             if branches:

@@ -108,8 +108,8 @@ def _few(notes: list[str]) -> Iterable[str]:
 class ArgumentChecker:
     """Holds the arguments of calls against a tool's own schema, with jsonschema, which is imported by the first call.
 
-    The schema is a stranger's: checking ends after a second, references lead nowhere else, and a pattern is matched by
-    an engine that needs linear time, or not at all. What can't be checked passes: the server checks it anyway.
+    The schema is a stranger's, and checking blocks: it ends after a second, references lead nowhere else, and a pattern
+    is matched by an engine that needs linear time, or not at all. What can't be checked passes: the server checks it.
 
     Args:
         raw_schema: The tool's ``inputSchema``, as it came.

@@ -20,6 +20,7 @@ __all__ = ["REFERENCES", "Subschemas", "UnusableError", "copied", "takes_objects
 
 _MAX_DEPTH, _MAX_NODES, _MAX_BYTES = 100, 100_000, 256 * 1024
 _MAX_NAME = 64
+_INDEX = re.compile(r"0|[1-9][0-9]{0,5}")
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 
 _NOT_SENT = frozenset(
@@ -62,7 +63,7 @@ def _is_bool(value: object) -> bool:
 
 def _is_type(value: object) -> bool:
     names = value if is_list(value) else [value]
-    return bool(names) and all(isinstance(name, str) and name in _TYPES for name in names)
+    return bool(names) and texts(names) == names and _TYPES.issuperset(names)
 
 
 def _are_texts(value: object) -> bool:
@@ -77,7 +78,7 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("minContains", "minItems", "minLength", "minProperties"), _is_count),
     **dict.fromkeys(("deprecated", "readOnly", "uniqueItems", "writeOnly"), _is_bool),
     "dependencies": is_dict,
-    "dependentRequired": lambda value: is_dict(value) and all(map(_are_texts, value.values())),
+    "dependentRequired": lambda value: is_dict(value) and all(texts(names) == names for names in value.values()),
     "enum": lambda value: is_list(value) and bool(value),
     "examples": is_list,
     "multipleOf": lambda value: _is_number(value) and bool(value),
@@ -208,7 +209,7 @@ class Subschemas:
     def _named(self, keyword: str, value: dict[str, Any]) -> dict[str, Any]:
         kept = {name: part for name, part in value.items() if keyword != "properties" or part is not False}
         return {
-            name: part if keyword == "dependencies" and _are_texts(part) else self.rewritten(part)
+            name: texts(part) if keyword == "dependencies" and _are_texts(part) else self.rewritten(part)
             for name, part in kept.items()
         }
 
@@ -238,7 +239,7 @@ class Subschemas:
                 found = found.get(name)
             else:
                 entries = as_list(found)
-                found = next((entry for index, entry in enumerate(entries) if str(index) == name), None)
+                found = entries[int(name)] if _INDEX.fullmatch(name) and int(name) < len(entries) else None
         return found
 
     @cached_property
