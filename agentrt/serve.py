@@ -5,57 +5,23 @@ Light: mcp is imported when something is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Unpack
 
 from agentrt.agent import Agent
 from agentrt.errors import UsageError
 from agentrt.registry import Registry, Tool
+from agentrt.serving.options import ServeOptions, current_request
 
 if TYPE_CHECKING:
-    from mcp.server import Server, ServerRequestContext
     from starlette.applications import Starlette
 
-    from agentrt.drivers.plan import Decide
-
-__all__ = ["ServeOptions", "Served", "current_request", "mcp_app", "request_var", "serve_mcp"]
+__all__ = ["ServeOptions", "Served", "current_request", "mcp_app", "serve_mcp"]
 
 Served = Registry | Tool[..., Any] | Agent[Any] | Callable[..., Any]
 """What can be served: each agent is a tool that takes a ``task``."""
-
-request_var: ContextVar[ServerRequestContext[Any, Any]] = ContextVar("request")
-"""The request that a call answers."""
-
-
-class ServeOptions(TypedDict, total=False):
-    """What may be said of a server."""
-
-    name: str | None
-    """What clients are told it is called; default the agent's name, or ``agentrt``."""
-    instructions: str | None
-    """What models are told about all of its tools together."""
-    deps: Any
-    """What tools get as ``context.deps``."""
-    on_pending: Decide | None
-    """Decides on calls that need approval, for clients that can't ask their user; as for ``agent.run``."""
-    state_key: bytes | str | None
-    """32 bytes or more that seal what a client of the 2026 revision keeps while its user is asked. Default: made up
-    anew by each process; replicas behind one address need one in common."""
-    token: str | None
-    """What clients over HTTP must send as ``Authorization: Bearer …``."""
-    path: str
-    """Where the server is found over HTTP; default ``/mcp``."""
-    allowed_hosts: Sequence[str]
-    """More values of the ``Host`` header that are answered, such as ``tools.example.com`` or ``10.0.0.5:*``."""
-    allowed_origins: Sequence[str]
-    """More web pages that are answered, such as ``https://app.example.com``."""
-    max_body: int
-    """Bytes that a request over HTTP may have; default 4 MiB."""
-    extend: Callable[[Server[Any]], None] | None
-    """Gets the SDK's server before it begins, for what tools don't cover: resources, prompts, completions, …."""
 
 
 def serve_mcp(
@@ -109,15 +75,3 @@ def mcp_app(target: Served | Iterable[Served], **options: Unpack[ServeOptions]) 
     from agentrt.serving.http import app_of  # noqa: PLC0415 - mcp costs a second of import
 
     return app_of(target, options)
-
-
-def current_request() -> ServerRequestContext[Any, Any]:
-    """Give the SDK's context of the request that the running tool answers: its ``session``, its headers, ….
-
-    Raises:
-        UsageError: No tool is running for an MCP client here.
-    """
-    try:
-        return request_var.get()
-    except LookupError:
-        raise UsageError("current_request() is for tools that an MCP client calls, while they run") from None

@@ -1,1 +1,1 @@
-"""Tools and agents as an MCP server; see `agentrt.serve`. Imported on use: it imports mcp."""
+"""Tools and agents as an MCP server; see `agentrt.serve`. Its modules import mcp, all but `options`."""

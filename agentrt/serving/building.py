@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mcp_types as types
 from mcp import MCPError
@@ -17,13 +17,10 @@ from agentrt.delegates import AgentTool
 from agentrt.errors import UsageError
 from agentrt.registry import Context
 from agentrt.registry.output import as_text
-from agentrt.serve import request_var
 from agentrt.serving.calls import Desk, answer
 from agentrt.serving.content import failed
 from agentrt.serving.offers import Offer, offers_of
-
-if TYPE_CHECKING:
-    from agentrt.serve import ServeOptions
+from agentrt.serving.options import ServeOptions, request_var
 
 __all__ = ["server_of"]
 
@@ -38,7 +35,7 @@ def server_of(target: Any, options: ServeOptions) -> Server[Any]:
 
     Args:
         target: What is served; see `agentrt.serve.serve_mcp`.
-        options: See `agentrt.serve.ServeOptions`.
+        options: See `ServeOptions`.
 
     Raises:
         UsageError: Something can't be served; the message says what to do.

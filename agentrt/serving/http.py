@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import uvicorn
@@ -23,9 +23,7 @@ from agentrt.errors import UsageError
 from agentrt.registry.threads import asyncio_is_running
 from agentrt.serving.building import server_of
 from agentrt.serving.ending import Ending
-
-if TYPE_CHECKING:
-    from agentrt.serve import ServeOptions
+from agentrt.serving.options import ServeOptions
 
 __all__ = ["app_of", "serve_http"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mcp_types as types
 from jsonschema import Draft202012Validator
@@ -20,6 +20,7 @@ __all__ = ["Offer", "Returned", "offers_of"]
 
 _RESULT = "result"
 _SHOWN = 500
+_ONE = (Registry, Agent, ToolSource)
 
 
 class Returned(NamedTuple):
@@ -88,8 +89,10 @@ def offers_of(target: Any) -> dict[str, Offer]:
     Raises:
         UsageError: Something can't be served; the message says what to do.
     """
-    is_one = isinstance(target, Registry) or not isinstance(target, Iterable)
-    entries: Iterable[Any] = [target] if is_one else target
+    is_one = callable(target) or isinstance(target, _ONE)
+    if not is_one and not isinstance(target, Iterable):
+        raise _no_tool(target)
+    entries = cast("Iterable[Any]", [target] if is_one else target)
     registry = Registry()
     for entry in entries:
         tools: Iterable[Any] = entry if isinstance(entry, Registry) else [entry]
@@ -111,8 +114,12 @@ def _served(entry: Any) -> Any:
             "connect to it"
         )
     if not callable(entry):
-        raise UsageError(f"what is served is a function, a tool, a registry or an agent, not {entry!r:.100}")
+        raise _no_tool(entry)
     return entry
+
+
+def _no_tool(found: object) -> UsageError:
+    return UsageError(f"what is served is a function, a tool, a registry or an agent, not {found!r:.100}")
 
 
 def _returned(tool: Tool[..., Any]) -> Returned | None:

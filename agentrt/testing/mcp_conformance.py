@@ -134,7 +134,9 @@ def _browse(url: str) -> None:
 
 def main() -> int:
     """Run the scenario that the environment names; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="agentrt.testing.mcp_conformance", description="A client for the MCP conformance suite.")
+    parser = argparse.ArgumentParser(
+        prog="agentrt.testing.mcp_conformance", description="A client for the MCP conformance suite."
+    )
     parser.add_argument("url", help="the server's address")
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="the event loop")
     given = parser.parse_args()

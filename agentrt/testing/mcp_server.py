@@ -27,6 +27,7 @@ from agentrt.errors import ToolError
 from agentrt.registry import Context, Registry
 from agentrt.serve import current_request, serve_mcp
 from agentrt.testing.mcp_extras import PNG, WORDY_SCHEMA, extend, needs, question, response, sampling
+from agentrt.wire.json import dict_or_none
 from agentrt.wire.parts import Audio, Image
 
 __all__ = ["main", "registry"]
@@ -123,7 +124,8 @@ async def test_logging_tool() -> str:
 
 async def _log(text: str) -> None:
     request = current_request()
-    await request.session.send_log_message("info", text, related_request_id=request.request_id)
+    send = request.session.send_log_message  # pyright: ignore[reportDeprecated] - the suite wants what is deprecated too
+    await send("info", text, related_request_id=request.request_id)
 
 
 @registry.tool
@@ -223,8 +225,7 @@ def _said(text: str) -> types.CallToolResult:
 
 def _content(key: str) -> Mapping[str, Any] | None:
     found = response(key)
-    content = None if found is None else found.get("content")
-    return content if isinstance(content, dict) else None
+    return None if found is None else dict_or_none(found.get("content"))
 
 
 @registry.tool
@@ -305,7 +306,11 @@ def test_input_required_result_capabilities() -> Asked:
         can["greeting"] = sampling("Generate a greeting", 50)
     if told.roots is not None:
         can["client_roots"] = types.ListRootsRequest()
-    return needs(**can) if can and not any(map(response, can)) else _said("nothing to ask")
+    return (
+        types.InputRequiredResult(input_requests=can)
+        if can and not any(map(response, can))
+        else _said("nothing to ask")
+    )
 
 
 @registry.tool

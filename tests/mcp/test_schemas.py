@@ -368,6 +368,8 @@ def test_only_a_call_imports_jsonschema_and_nothing_imports_the_sdk():
         (None, {"a": 1}, []),
         (obj(a={"type": "date"}), {"a": 1}, []),
         (obj(a={"properties": []}), {"a": 1}, []),
+        (obj(a={"enum": "abc"}), {"a": "z"}, []),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", **obj(a={"type": []})}, {"a": "z"}, []),
         ({"$schema": 7}, {"a": 1}, []),
         (obj(a={"additionalProperties": False, "patternProperties": {"^x": A}}), {"a": [1]}, []),
         (obj(a={"patternProperties": {"^x": A}, "additionalProperties": True}), {"a": {"y": 1}}, []),

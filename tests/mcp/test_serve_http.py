@@ -58,6 +58,12 @@ def accepting(heard=None):
 # --- who is let in
 
 
+@pytest.fixture
+def anyio_backend():
+    """Servers run on asyncio, and the SDK's client is the same on both."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="module")
 def guarded():
     with over_http(SERVED_TOKEN="open sesame") as (url, _process):

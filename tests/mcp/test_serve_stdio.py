@@ -45,6 +45,12 @@ class Raw:
 
 
 @pytest.fixture
+def anyio_backend():
+    """Servers run on asyncio, and the SDK's client is the same on both."""
+    return "asyncio"
+
+
+@pytest.fixture
 def raw():
     client = Raw()
     client.send(INITIALIZE)

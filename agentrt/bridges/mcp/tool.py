@@ -19,7 +19,7 @@ from agentrt.errors import AgentrtError, ToolError
 from agentrt.registry.context import Ask, Context
 from agentrt.registry.output import Output
 from agentrt.registry.tool import Tool, ToolOptions
-from agentrt.wire.json import as_dict, is_list
+from agentrt.wire.json import as_dict, is_dict, is_list
 
 if TYPE_CHECKING:
     from agentrt.bridges.mcp.server import MCPServer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["MCPTool", "tools_of"]
 
 _SHOWN_DESCRIPTION = 4096
+_WORDS = ("description", "title")
 
 
 class MCPForm:
@@ -40,7 +41,7 @@ class MCPForm:
     not_strict_because = "it is a tool of an MCP server"
 
     def __init__(self, raw: Mapping[str, Any], parameters: Parameters) -> None:
-        self.natural = self.parameters = parameters.schema
+        self.natural = self.parameters = _shown(parameters.schema)
         self.defaults: dict[str, Any] = {}
         self._checker = ArgumentChecker(raw.get("inputSchema"))
 
@@ -131,6 +132,18 @@ class MCPTool(Tool[..., Any]):
         if encoded.failed and isinstance(encoded.value, str):
             raise ToolError(encoded.value)
         return Output(encoded.value, encoded.artifact)
+
+
+def _shown(value: Any) -> Any:
+    """Show what is invisible in the words of a schema, as in a description."""
+    if is_list(value):
+        return [_shown(each) for each in value]
+    if not is_dict(value):
+        return value
+    return {
+        name: visible(each, _SHOWN_DESCRIPTION) if name in _WORDS and isinstance(each, str) else _shown(each)
+        for name, each in value.items()
+    }
 
 
 def _asker(ask: Ask) -> Asker:
