@@ -91,7 +91,7 @@ def offers_of(target: Any) -> dict[str, Offer]:
     """
     is_one = callable(target) or isinstance(target, _ONE)
     if not is_one and not isinstance(target, Iterable):
-        raise _no_tool(target)
+        raise _no_tool(cast("object", target))
     entries = cast("Iterable[Any]", [target] if is_one else target)
     registry = Registry()
     for entry in entries:

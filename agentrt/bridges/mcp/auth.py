@@ -121,7 +121,9 @@ class OAuthLogin(httpx2.Auth):
             response.headers["www-authenticate"] = f'{told + "," if told else "Bearer"} scope="{self._oauth.scope}"'
         if self._oauth.grant == "client_credentials" or self._callback is not None:
             return
-        if self._oauth.on_browser is None and not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        if self._oauth.on_browser is None and not (
+            sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()
+        ):
             raise self._failed("a person has to log in, and there is no terminal")
         context = self._context
         known = context.client_info.redirect_uris if context.client_info is not None else None
