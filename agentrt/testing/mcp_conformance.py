@@ -6,8 +6,8 @@
         --command "python -m agentrt.testing.mcp_conformance"
 
 All goes through `agentrt.MCPServer`, as a user would use it. The suite tells of a scenario in the environment:
-``MCP_CONFORMANCE_SCENARIO``, ``MCP_CONFORMANCE_PROTOCOL_VERSION`` and, as JSON, ``MCP_CONFORMANCE_CONTEXT``. A scenario
-that is not known here gets what all get: connect, list, and use all that is listed.
+``MCP_CONFORMANCE_SCENARIO``, ``MCP_CONFORMANCE_PROTOCOL_VERSION`` and, as JSON, ``MCP_CONFORMANCE_CONTEXT``. Whatever
+the scenario, known or not: connect, and use all that is offered.
 """
 
 from __future__ import annotations
@@ -18,27 +18,20 @@ import json
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
-import httpx2
 
-from agentrt.bridges.mcp.endpoint import OAuth
 from agentrt.bridges.mcp.server import MCPServer
+from agentrt.bridges.mcp.settings import PROTOCOLS
 from agentrt.bridges.mcp.talk import Question
-from agentrt.bridges.mcp.tokens import FileTokenStore
 from agentrt.errors import AgentrtError
+from agentrt.testing.mcp_logins import login_for
 from agentrt.wire.json import as_dict, as_list
 
 __all__ = ["drive", "example_of", "main"]
 
-CLIENT_METADATA = "https://conformance-test.local/client-metadata.json"
-"""Where the suite pretends that a client's metadata document is."""
-_SECONDS = 10.0
 _EXAMPLES: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": True, "null": None}
 
 logger = logging.getLogger("agentrt.testing")
@@ -54,51 +47,72 @@ def example_of(schema: Any) -> Any:
     for word in ("const", "default"):
         if word in schema:
             return schema[word]
-    if schema.get("enum"):
+    if as_list(schema.get("enum")):
         return schema["enum"][0]
-    kinds = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]
-    if "array" in kinds:
+    kind = schema.get("type")
+    kind = kind[0] if as_list(kind) else kind
+    if kind == "array":
         return [example_of(schema.get("items"))] * int(schema.get("minItems", 0))
-    if "object" in kinds:
+    if kind == "object":
         properties = as_dict(schema.get("properties"))
         return {name: example_of(properties.get(name)) for name in as_list(schema.get("required"))}
-    return _EXAMPLES.get(str(kinds[0]), "text")
+    return _EXAMPLES.get(str(kind), "text")
 
 
 async def drive(url: str, scenario: str, revision: str | None, context: Mapping[str, Any]) -> list[str]:
-    """Connect to a server, list what it has, and use it.
+    """Connect to a server and use what it offers.
 
     Args:
         url: Its address.
         scenario: The suite's name for what is tried.
-        revision: The revision of MCP that must come out; None for any.
-        context: What the suite tells beside: ``toolCalls``, and what a login needs.
+        revision: The revision of MCP to speak; None for the newest that both sides know.
+        context: What the suite tells beside: the ``toolCalls`` to make, and what a login needs.
 
     Returns:
         What failed, in sentences.
     """
     failed: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        auth = await _login(url, scenario, context, Path(folder)) if scenario.startswith("auth/") else None
-        async with MCPServer.http(url, name="server", auth=auth) as server:
-            logger.info("connected by %s; tools: %s", server.protocol_version, ", ".join(server.tools))
+    # A server of the newest revision may have to be asked twice (SEP-2575), which a fixed revision rules out.
+    protocol = revision if revision in PROTOCOLS[:-1] else "auto"
+    try:
+        async with (
+            login_for(url, scenario, context) as auth,
+            MCPServer.http(url, name="server", auth=auth, protocol=protocol) as server,
+        ):
             for call in _calls(server, scenario, context):
-                try:
-                    result = await server.call(call["name"], call["arguments"], asker=_accept)
-                    logger.info("%s gave %s", call["name"], result)
-                except AgentrtError as error:
-                    failed.append(f"{call['name']}: {error}")
+                await _tried(call["name"], server.call(call["name"], call["arguments"], asker=_accept), failed)
+            await _use_rest(server, failed)
+    except AgentrtError as error:
+        failed.append(f"connecting: {error}")
     return failed
 
 
 def _calls(server: MCPServer, scenario: str, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Say what to call: what the suite names, else each tool that an agent would be offered."""
-    if as_list(context.get("toolCalls")):
-        return as_list(context.get("toolCalls"))
-    schemas = {str(raw["name"]): raw.get("inputSchema") for raw in server.listed}
+    """Say what to call: what the suite names, else each tool that a model would be offered."""
+    named = as_list(context.get("toolCalls"))
+    schemas = {tool.original: tool.raw.get("inputSchema") for tool in server.tools.values()}
     if scenario == "json-schema-2020-12-preservation":
-        return [{"name": "json_schema_echo", "arguments": {"schema": schemas["json_schema_2020_12_tool"]}}]
-    return [{"name": name, "arguments": example_of(schema)} for name, schema in schemas.items()]
+        named = [{"name": "json_schema_echo", "arguments": {"schema": schemas["json_schema_2020_12_tool"]}}]
+    return named or [{"name": name, "arguments": example_of(schema)} for name, schema in schemas.items()]
+
+
+async def _use_rest(server: MCPServer, failed: list[str]) -> None:
+    for resource in await _tried("resources/list", server.resources(), failed) or ():
+        await _tried(f"reading {resource['uri']}", server.read_resource(resource["uri"]), failed)
+    for prompt in await _tried("prompts/list", server.prompts(), failed) or ():
+        names = [argument["name"] for argument in as_list(prompt.get("arguments"))]
+        await _tried(f"getting {prompt['name']}", server.get_prompt(prompt["name"], dict.fromkeys(names, "x")), failed)
+
+
+async def _tried(what: str, request: Awaitable[Any], failed: list[str]) -> Any:
+    """Wait for an answer, and note it if there is none."""
+    try:
+        answer = await request
+    except AgentrtError as error:
+        failed.append(f"{what}: {error}")
+        return None
+    logger.info("%s gave %.500s", what, answer)
+    return answer
 
 
 async def _accept(_: Question) -> Mapping[str, Any]:
@@ -106,49 +120,19 @@ async def _accept(_: Question) -> Mapping[str, Any]:
     return {}
 
 
-async def _login(url: str, scenario: str, context: Mapping[str, Any], folder: Path) -> OAuth:
-    secret = context.get("client_secret")
-    return OAuth(
-        client_id=context.get("client_id"),
-        client_secret=secret,
-        issuer=None if secret is None else context.get("issuer") or await _issuer(url),
-        client_metadata_url=CLIENT_METADATA,
-        grant="client_credentials" if "client-credentials" in scenario else "authorization_code",
-        on_browser=_browse,
-        store=FileTokenStore(folder / "logins.json"),
-    )
-
-
-async def _issuer(url: str) -> str:
-    """Ask the server where to log in, as an operator would read it in its handbook (RFC 9728)."""
-    parts = urlsplit(url)
-    async with httpx2.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
-        told = await client.get(f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}")
-        return str(as_list(told.raise_for_status().json()["authorization_servers"])[0])
-
-
-def _browse(url: str) -> None:
-    """Be the person who logs in: the suite's pages lead on by themselves."""
-    httpx2.get(url, follow_redirects=True, timeout=_SECONDS, trust_env=False)
-
-
 def main() -> int:
     """Run the scenario that the environment names; gives the exit code."""
     parser = argparse.ArgumentParser(
-        prog="agentrt.testing.mcp_conformance", description="A client for the MCP conformance suite."
+        prog="agentrt.testing.mcp_conformance", description="The client for MCP's conformance suite."
     )
     parser.add_argument("url", help="the server's address")
     parser.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="the event loop")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    environ = os.environ
-    scenario = environ.get("MCP_CONFORMANCE_SCENARIO", "")
-    context = json.loads(environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
-    revision = environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION")
-    try:
-        failed = anyio.run(functools.partial(drive, given.url, scenario, revision, context), backend=given.backend)
-    except AgentrtError as error:
-        failed = [f"not connected: {error}"]
+    scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
+    revision = os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION")
+    context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
+    failed = anyio.run(functools.partial(drive, given.url, scenario, revision, context), backend=given.backend)
     for line in failed:
         logger.error("%s", line)
     return 1 if failed else 0

@@ -166,7 +166,8 @@ async def test_cancelled_at_every_await_a_run_goes_on_where_it_stood(streaming, 
     assert k > 25
     assert in_flight >= 2, "the unsafe calls were caught at work, too"
     gc.collect()
-    assert (descriptors(), others()) == (open_before, threads_before)
+    assert descriptors() == open_before
+    assert others() <= threads_before  # an idle one may have ended
 
 
 async def test_cancelled_at_every_await_while_tools_work_in_threads():

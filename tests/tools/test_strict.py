@@ -43,7 +43,7 @@ def check_strict(schema, *, root=True):
 
 
 @pytest.mark.parametrize("strict", ["auto", True])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case[0])[:40])
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
 def test_what_goes_out_strict_keeps_the_rules(case, strict):
     try:
         tool = Tool(case[0], strict=strict)

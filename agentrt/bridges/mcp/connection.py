@@ -182,8 +182,8 @@ class Connection:
                 self._to("connecting")
                 try:
                     self.link = self._connect()
-                except AgentrtError as error:
-                    self.error = error
+                except Exception as error:  # noqa: BLE001 - nobody may wait for a task that is gone
+                    self.error = typed(error, self.name, None)
                 else:
                     self.error = await self._attempt(self.link)
                 if self._users:

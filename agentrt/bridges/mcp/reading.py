@@ -33,6 +33,9 @@ async def list_all(connection: Connection, what: str) -> list[dict[str, Any]]:
     """
 
     async def send(client: Client, _: Patience) -> list[dict[str, Any]]:
+        offered = client.server_capabilities
+        if (offered.prompts if what == "prompts" else offered.resources) is None:
+            return []
         entries: list[dict[str, Any]] = []
         cursors: set[str | None] = set()
         cursor: str | None = None
