@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agentrt import MCPServer, UsageError
+from agentrt import AgentrtError, MCPServer, UsageError
 from agentrt.bridges.mcp.endpoint import HttpEndpoint, OAuth
 from agentrt.bridges.mcp.lock import LockFile
 from agentrt.bridges.mcp.verdicts import check
@@ -45,7 +45,6 @@ ServerArgument = Annotated[str, typer.Argument(help="The server's name in the fi
 @mcp.command("list")
 def list_servers(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Connect to all servers at once, and say how each is doing."""
-    logging.getLogger("agentrt.mcp").setLevel(logging.ERROR)  # the table tells it
     rows = _run(functools.partial(_looked_at, _servers(config)))
     if json:
         typer.echo(dumps(rows, ensure_ascii=False))
@@ -160,7 +159,14 @@ def call(
 
 async def _called(server: MCPServer, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     async with server:
-        return await server.call(tool, arguments)
+        return await server.call(_own_names(server).get(tool, tool), arguments)
+
+
+def _own_names(server: MCPServer) -> dict[str, str]:
+    """Give the server's own names for its tools, by those that a model sees."""
+    from agentrt.bridges.mcp.tool import MCPTool  # noqa: PLC0415 - needs the SDK
+
+    return {key: tool.original for key, tool in server.tools.items() if isinstance(tool, MCPTool)}
 
 
 @mcp.command()
@@ -172,7 +178,7 @@ def login(server: ServerArgument, config: ConfigOption = None) -> None:
     given = found.way.auth if isinstance(found.way.auth, OAuth) else OAuth()
     found.way = dataclasses.replace(found.way, auth=dataclasses.replace(given, on_browser=_browse))
     found.settings = dataclasses.replace(found.settings, connect_timeout=_LOGIN_SECONDS)
-    ((_, listed),) = _run(functools.partial(_listed, [found]))
+    _, listed, _ = _run(functools.partial(_looked_into, found))
     typer.echo(f"{visible(server)}: logged in, {len(listed)} tools")
 
 
@@ -190,10 +196,12 @@ _LOCK = Path("mcp.lock.json")
 def lock(names: NamesArgument = None, config: ConfigOption = None, lock: LockOption = _LOCK) -> None:
     """Approve of servers as they are now: how they are started, and what each of their tools says."""
     pinned = LockFile.load(lock)
-    for server, listed in _run(functools.partial(_listed, _chosen(config, names))):
+    found, bad = _run(functools.partial(_listed, _chosen(config, names)))
+    for server, listed in found:
         pinned.approve(server.name, server.launch, listed)
         typer.echo(f"{visible(server.name)}: {len(listed)} tools approved")
     pinned.save(lock)
+    raise typer.Exit(exits.NO_ANSWER if bad else exits.OK)
 
 
 @mcp.command()
@@ -205,11 +213,12 @@ def approve(
 ) -> None:
     """Approve of a server, or of some of its tools, as they are now; look at them with diff before."""
     pinned = LockFile.load(lock)
-    ((found, listed),) = _run(functools.partial(_listed, [_server(config, server)]))
-    unknown = set(tools or ()) - {str(raw["name"]) for raw in listed}
+    found, listed, shown = _run(functools.partial(_looked_into, _server(config, server)))
+    names = {shown.get(name, name) for name in tools or ()}
+    unknown = names - {str(raw["name"]) for raw in listed}
     if unknown:
-        raise UsageError(f"the server {server!r} has no tool {min(unknown)!r}")
-    pinned.approve(server, found.launch, listed, only=set(tools) if tools else None)
+        raise UsageError(f"the server {server!r} has no tool {min(unknown)!r}; it has {', '.join(shown.values())}")
+    pinned.approve(server, found.launch, listed, only=names or None)
     pinned.save(lock)
     typer.echo(f"{visible(server)}: approved {', '.join(map(visible, tools or ['all of it']))}")
 
@@ -219,22 +228,32 @@ def diff(names: NamesArgument = None, config: ConfigOption = None, lock: LockOpt
     """Show what is not as it was approved; the exit code is 1 if there is anything."""
     pinned = LockFile.load(lock)
     different = False
-    for server, listed in _run(functools.partial(_listed, _chosen(config, names))):
+    found, bad = _run(functools.partial(_listed, _chosen(config, names)))
+    for server, listed in found:
         verdicts = check(pinned, server.name, server.launch, listed)
         for note in verdicts.notes:
             typer.echo(note)
         for tool, lines in verdicts.diffs.items():
             typer.echo(f"\n{visible(tool)}\n{lines}")
         different = different or bool(verdicts.notes)
-    raise typer.Exit(exits.NO_ANSWER if different else exits.OK)
+    raise typer.Exit(exits.NO_ANSWER if different or bad else exits.OK)
 
 
-async def _listed(servers: Sequence[MCPServer]) -> list[tuple[MCPServer, tuple[Any, ...]]]:
+async def _listed(servers: Sequence[MCPServer]) -> tuple[list[tuple[MCPServer, tuple[Any, ...]]], bool]:
+    """List the tools of servers; gives also whether one of them could not be asked, which is told."""
     found: list[tuple[MCPServer, tuple[Any, ...]]] = []
     for server in servers:
-        async with server:
-            found.append((server, server.listed))
-    return found
+        try:
+            async with server:
+                found.append((server, server.listed))
+        except AgentrtError as error:
+            typer.echo(f"agentrt: {visible(str(error))}", err=True)
+    return found, len(found) < len(servers)
+
+
+async def _looked_into(server: MCPServer) -> tuple[MCPServer, tuple[Any, ...], dict[str, str]]:
+    async with server:
+        return server, server.listed, _own_names(server)
 
 
 def _chosen(config: Path | None, names: Sequence[str] | None) -> list[MCPServer]:
@@ -283,4 +302,5 @@ def _server(config: Path | None, name: str) -> MCPServer:
 
 
 def _run(function: Callable[[], Awaitable[T]]) -> T:
+    logging.getLogger("agentrt.mcp").setLevel(logging.ERROR)  # what is wrong is told once, by the command
     return anyio.run(function)

@@ -26,7 +26,7 @@ from agentrt.core.roles import taken
 from agentrt.core.state import NO_CALLS, RunState, Thread, Verdict, evolve, within
 from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item, item_view
-from agentrt.wire.json import dump, text_of
+from agentrt.wire.json import as_dict, as_list, dump, text_of
 
 __all__ = ["asked", "check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
 
@@ -151,12 +151,24 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
     no_values = edited is not None or (isinstance(decision, Answer) and not isinstance(decision.value, Mapping))
     if verdict.ask is not None and verdict.ask.kind == "elicitation" and no_values:
         raise UsageError("the server asks for values: use Answer({name: value}), or Deny()")
+    if verdict.ask is not None and verdict.ask.kind == "elicitation" and not isinstance(decision, Deny):
+        _check_values(verdict.ask, as_dict(decision.value if isinstance(decision, Answer) else {}))
     if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
     try:
         dump(edited if isinstance(decision, Approve) else getattr(decision, "value", None))
     except ValueError as error:
         raise UsageError(f"a decision must be JSON values: {error}") from error
+
+
+def _check_values(ask: Pending, values: Mapping[str, Any]) -> None:
+    """Refuse an answer that lacks what is asked for and has no default."""
+    properties = as_dict(ask.arguments.get("properties"))
+    for name in as_list(ask.arguments.get("required")):
+        if name not in values and "default" not in as_dict(properties.get(name)):
+            raise UsageError(
+                f"the server asks for {name!r}, which has no default: use Answer({{…}}) with it, or Deny()"
+            )
 
 
 def _decision_item(call: Item, decision: Decision) -> Item:

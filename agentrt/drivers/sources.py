@@ -14,10 +14,11 @@ from agentrt.core.protocol import RunTool
 from agentrt.drivers.deciding import called
 from agentrt.drivers.plan import AgentPlan
 from agentrt.drivers.triage import asked_by_tool
+from agentrt.errors import UnreachableError
 from agentrt.events import DecisionNeeded, SourceChanged, Where
 from agentrt.registry.context import ToolAsks
 from agentrt.registry.dispatch import Caller
-from agentrt.wire.json import as_dict
+from agentrt.wire.json import as_dict, as_str
 
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
@@ -61,6 +62,11 @@ async def reopened(run: Run[Any], agent: AgentPlan, where: Where) -> None:
     if agent.name not in run.clients:
         run.clients[agent.name] = agent.acquire()
     await settled(run, agent.sources, where)
+    thread = run.state.threads[where.thread]
+    open_calls = [call.raw for position, call in thread.calls.items() if position not in thread.outputs]
+    away = [told[0] for told in run.told_sources.values() if told[0] is not None]
+    if away and any(_key(call) not in agent.tools for call in open_calls):
+        raise UnreachableError(f"{away[0]}; calls wait for it, so nothing was done: resume when it is there again")
 
 
 async def settled(run: Run[Any], sources: Iterable[ToolSource], where: Where) -> None:
@@ -84,3 +90,8 @@ async def settled(run: Run[Any], sources: Iterable[ToolSource], where: Where) ->
     async with anyio.create_task_group() as group:
         for source in sources:
             group.start_soon(settle, source)
+
+
+def _key(call: Mapping[str, Any]) -> str:
+    name, namespace = as_str(call.get("name")), as_str(call.get("namespace"))
+    return f"{namespace}.{name}" if namespace else name

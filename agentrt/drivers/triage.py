@@ -136,10 +136,25 @@ def asked_by_tool(run: Run[Any], effect: RunTool, asks: ToolAsks) -> ToolAsked:
     verdict = run.state.threads[thread].verdicts[position]
     call_id = as_str(effect.call.raw.get("call_id"))
     ask = _pending(run, thread, position, "elicitation", verdict.key, asks.schema, call_id, verdict.definition)
-    text = f"{unmistakable(verdict.key)} asks: {unmistakable(str(asks)[:_SHOWN])}"
+    text = f"{unmistakable(verdict.key)} asks: {unmistakable(str(asks)[:_SHOWN])}{_fields(asks.schema)}"
     found = pending_id(ask.id, text, asks.request_state)
     ask = replace(ask, id=found, text=text, request_state=asks.request_state)
     return ToolAsked(effect.turn, position, ask, thread)
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    """Write the values that are asked for, a line each."""
+    lines: list[str] = []
+    for name, each in as_dict(schema.get("properties")).items():
+        told = as_dict(each)
+        facts = [text_of(told["type"])] if "type" in told else []
+        facts += ["required"] if name in (schema.get("required") or ()) else []
+        facts += [f"one of {text_of(told['enum'])}"] if "enum" in told else []
+        facts += [f"default {text_of(told['default'])}"] if "default" in told else []
+        about = as_str(told.get("description")) or as_str(told.get("title"))
+        line = f"{name} ({', '.join(facts)}) {about}"
+        lines.append(f"\n  {unmistakable(line.strip()[:_SHOWN])}")
+    return "".join(lines)
 
 
 def _server_pin(agent: AgentPlan, label: object) -> str:

@@ -1,8 +1,8 @@
-"""The client that MCP's conformance suite runs: ``python -m agentrt.testing.mcp_conformance URL``.
+r"""The client that MCP's conformance suite runs: ``python -m agentrt.testing.mcp_conformance URL``.
 
 ::
 
-    npx @modelcontextprotocol/conformance client --requirements 2026-07-28 \\
+    npx @modelcontextprotocol/conformance client --requirements 2026-07-28 \
         --command "python -m agentrt.testing.mcp_conformance"
 
 All goes through `agentrt.MCPServer`, as a user would use it. The suite tells of a scenario in the environment:
@@ -26,6 +26,7 @@ import anyio
 from agentrt.bridges.mcp.server import MCPServer
 from agentrt.bridges.mcp.settings import PROTOCOLS
 from agentrt.bridges.mcp.talk import Question
+from agentrt.bridges.mcp.tool import MCPTool
 from agentrt.errors import AgentrtError
 from agentrt.testing.mcp_logins import login_for
 from agentrt.wire.json import as_dict, as_list
@@ -33,6 +34,12 @@ from agentrt.wire.json import as_dict, as_list
 __all__ = ["drive", "example_of", "main"]
 
 _EXAMPLES: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": True, "null": None}
+_FORMATS: Mapping[str, str] = {
+    "uri": "https://example.com/",
+    "email": "ada@example.com",
+    "date": "2027-01-31",
+    "date-time": "2027-01-31T12:00:00Z",
+}
 
 logger = logging.getLogger("agentrt.testing")
 
@@ -56,7 +63,7 @@ def example_of(schema: Any) -> Any:
     if kind == "object":
         properties = as_dict(schema.get("properties"))
         return {name: example_of(properties.get(name)) for name in as_list(schema.get("required"))}
-    return _EXAMPLES.get(str(kind), "text")
+    return _FORMATS.get(str(schema.get("format")), _EXAMPLES.get(str(kind), "text"))
 
 
 async def drive(url: str, scenario: str, revision: str | None, context: Mapping[str, Any]) -> list[str]:
@@ -90,7 +97,8 @@ async def drive(url: str, scenario: str, revision: str | None, context: Mapping[
 def _calls(server: MCPServer, scenario: str, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Say what to call: what the suite names, else each tool that a model would be offered."""
     named = as_list(context.get("toolCalls"))
-    schemas = {tool.original: tool.raw.get("inputSchema") for tool in server.tools.values()}
+    tools = (tool for tool in server.tools.values() if isinstance(tool, MCPTool))
+    schemas = {tool.original: tool.raw.get("inputSchema") for tool in tools}
     if scenario == "json-schema-2020-12-preservation":
         named = [{"name": "json_schema_echo", "arguments": {"schema": schemas["json_schema_2020_12_tool"]}}]
     return named or [{"name": name, "arguments": example_of(schema)} for name, schema in schemas.items()]

@@ -5,7 +5,11 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.request_state import RequestStateSecurity
 from pydantic import BaseModel
 
-ASKED = {"type": "object", "properties": {"street": {"type": "string"}, "gift": {"type": "boolean", "default": False}}}
+ASKED = {
+    "type": "object",
+    "properties": {"street": {"type": "string"}, "gift": {"type": "boolean", "default": False}},
+    "required": ["street"],
+}
 NEW = "2026-07-28"
 
 

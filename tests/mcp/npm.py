@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PREFIX = os.environ.get("MCP_NPM_PREFIX", "")
-PACKAGES = Path(PREFIX) / "node_modules" / "@modelcontextprotocol"
+PREFIX = Path(os.environ.get("MCP_NPM_PREFIX", "")).absolute()
+PACKAGES = PREFIX / "node_modules" / "@modelcontextprotocol"
 BIN = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 OLDEST_NODE = 22
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from agentrt import Agent, Answer, Approve, Deny, MCPServer, UsageError, tool
+from agentrt.errors import UnreachableError
 from agentrt.testing import call, calls, say
 from tests.mcp import asking
 from tests.mcp.parts import is_running, rogue
@@ -17,11 +18,6 @@ OLD, NEW = "2025-11-25", "2026-07-28"
 
 def outputs(server, request=-1):
     return [item["output"] for item in server.requests[request].json["input"] if item["type"] == "function_call_output"]
-
-
-def results(server):
-    """What comes as structured content: the SDK's servers wrap a text so."""
-    return [json.loads(output)["result"] for output in outputs(server)]
 
 
 def names(server, request=0):
@@ -147,7 +143,7 @@ async def test_many_tools_stand_behind_two(script):
     assert json.loads(found)[0]["name"] == "files__add"
     assert added == "3"
     assert "`a`" in wrong
-    assert "find its name" in unknown
+    assert "did you mean" in unknown
 
 
 async def test_a_call_behind_a_search_asks_for_approval_by_the_tool_it_calls(script):
@@ -169,6 +165,18 @@ async def test_a_list_that_changes_is_used_from_the_next_turn_on(script):
         server = script(say("done"))
         await Agent("m", tools=[files]).run("go")
         assert names(server) == [*before, "files__late"]
+
+
+async def test_names_that_mean_no_tool_are_told_and_prefixed_ones_are_taken(script):
+    script(say("done"))
+    files = rogue("good", name="files", deny=["files__die", "nope"], approval=["files__add", "wrte_*"])
+    async with files:
+        assert "files__die" not in files.tools
+        assert files.tools["files__add"].approval is True
+        assert files.tools["files__echo"].approval is False
+        told = "\n".join(files.notes)
+        assert "deny= names 'nope'" in told
+        assert "approval= names 'wrte_*'" in told
 
 
 async def test_wrong_arguments_never_reach_the_server(script):
@@ -211,10 +219,13 @@ async def test_a_new_server_asks_by_a_pending_that_may_be_answered_elsewhere(scr
     assert "Where does the tea go?" in pending.text
     assert pending.arguments["properties"]["street"] == {"type": "string"}
     state = result.state.to_json()
+    assert "street (string, required)" in pending.text
     with pytest.raises(UsageError, match="Answer"):
         await agent().resume(state, {pending.id: Answer("High Street")})
+    with pytest.raises(UsageError, match="'street'"):
+        await agent().resume(state, {pending.id: Approve()})
     result = await agent().resume(state, {pending.id: Answer({"street": "High Street"})})
-    assert (result.status, results(server)) == ("completed", ["tea to High Street, gift=False"])
+    assert (result.status, outputs(server)) == ("completed", ["tea to High Street, gift=False"])
     assert json.loads(state)["version"] == 4
 
 
@@ -223,7 +234,7 @@ async def test_a_question_that_is_denied_declines(script):
     source = MCPServer.in_process(asking.server, name="asking", protocol=NEW)
     agent = Agent("m", tools=[source])
     result = await agent.run("go", on_pending=lambda pending: Deny())
-    assert (result.status, results(server)) == ("completed", ["not ordered: decline"])
+    assert (result.status, outputs(server)) == ("completed", ["not ordered: decline"])
 
 
 async def test_an_older_server_asks_live_and_is_declined_where_there_is_nobody(script):
@@ -237,10 +248,40 @@ async def test_an_older_server_asks_live_and_is_declined_where_there_is_nobody(s
         return Answer({"street": "High Street", "gift": True})
 
     result = await agent.run("go", on_pending=decide)
-    assert (result.status, results(server)) == ("completed", ["tea to High Street, gift=True"])
+    assert (result.status, outputs(server)) == ("completed", ["tea to High Street, gift=True"])
     assert [pending.kind for pending in seen] == ["elicitation"]
     await agent.run("go")
-    assert results(server) == ["not ordered: decline"]
+    assert outputs(server) == ["not ordered: decline"]
+
+
+async def test_a_question_of_an_older_server_goes_to_nobody_who_may_be_the_wrong_one(script):
+    asked = [call("asking__order", item="tea"), call("asking__order", item="milk")]
+    server = script(calls(*asked), calls(*asked), say("done"))
+    agent = Agent("m", tools=[MCPServer.in_process(asking.server, name="asking", protocol=OLD)])
+    seen = []
+
+    def decide(pending):
+        seen.append(pending.call_id)
+        return Answer({"street": "High Street"})
+
+    await agent.run("go", on_pending=decide)
+    first, second = outputs(server)[:2], outputs(server)[2:]
+    assert "not ordered: decline" in first
+    assert second == ["tea to High Street, gift=False", "milk to High Street, gift=False"]
+    assert len(set(seen)) >= 2
+
+
+async def test_a_run_whose_server_is_away_is_not_taken_up(script):
+    server = script(calls(call("files__add", a=1, b=2)), say("done"))
+    result = await Agent("m", tools=[rogue("good", name="files", approval=["add"])]).run("go")
+    (pending,) = result.pending
+    away = Agent("m", tools=[rogue("exit", name="files", approval=["add"])])
+    for decisions in ({pending.id: Approve()}, None):
+        with pytest.raises(UnreachableError, match="resume when it is there again"):
+            await away.resume(result.state, decisions)
+    there = Agent("m", tools=[rogue("good", name="files", approval=["add"])])
+    result = await there.resume(result.state, {pending.id: Approve()})
+    assert (result.status, outputs(server)) == ("completed", ["3"])
 
 
 @pytest.mark.parametrize("protocol", [OLD, NEW])

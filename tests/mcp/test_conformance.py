@@ -161,6 +161,7 @@ def test_the_entry_point_says_what_failed():
     [
         ({"type": "string"}, "text"),
         ({"type": ["null", "string"]}, None),
+        ({"type": "string", "format": "email"}, "ada@example.com"),
         ({"const": 3}, 3),
         ({"enum": ["a", "b"]}, "a"),
         ({"type": "array", "minItems": 2, "items": {"type": "integer"}}, [1, 1]),

@@ -2,9 +2,11 @@
 
 import time
 
+import anyio
 import pytest
 
-from agentrt import AgentrtError
+from agentrt import AgentrtError, MCPServer
+from agentrt.bridges.mcp.endpoint import OAuth
 from agentrt.errors import DeadlineError, UnreachableError, WireError
 from tests.mcp.parts import rogue
 
@@ -86,3 +88,10 @@ async def test_what_a_server_does_wrong_beside_its_answers_costs_nothing(mode):
         result = await server.call("add", {"a": 1, "b": 2})
         assert isinstance(result["content"], list)
         assert server.state == "ready"
+
+
+async def test_options_that_only_fail_when_a_server_is_opened_are_an_error_and_no_wait():
+    server = MCPServer.http("http://127.0.0.1:9/mcp", auth=OAuth(scopes=[7]))
+    with anyio.fail_after(5), pytest.raises(AgentrtError):
+        await server.__aenter__()
+    assert server.state == "closed"

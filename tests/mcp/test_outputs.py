@@ -64,8 +64,8 @@ def test_texts_are_one_text(given, value):
         ({"a": 1}, ['{"a": 2}'], '{"a": 2}\n{"a":1}'),
         ({"result": [1, 2]}, ["1", "2"], '{"result":[1,2]}'),
         ({"result": ["a", "b"]}, ["a", "b"], '{"result":["a","b"]}'),
-        ({"result": "hi"}, ["hi"], '{"result":"hi"}'),
-        ({"content": "line\n"}, ["line\n"], '{"content":"line\\n"}'),
+        ({"result": "hi"}, ["hi"], "hi"),
+        ({"content": "line\n"}, ["line\n"], "line\n"),
         ({"entities": [{"n": 1}]}, ['[{"n":1}]'], '{"entities":[{"n":1}]}'),
         ([1, 2], ["1", "2"], "[1,2]"),
         (None, ["null"], "null"),
@@ -81,6 +81,12 @@ def test_structured_content_is_written_once_and_prose_stays(structured, texts, v
     assert encode_result(result(*map(text, texts), structuredContent=structured)).value == value
 
 
+def test_structured_content_that_repeats_the_blocks_is_left_out():
+    made = encode_result(result(image(), structuredContent={"content": [image()]}))
+    assert [part["type"] for part in made.value] == ["input_image"]
+    assert made.artifact is None
+
+
 @pytest.mark.parametrize(
     ("server", "call", "value"),
     [
@@ -90,8 +96,8 @@ def test_structured_content_is_written_once_and_prose_stays(structured, texts, v
             "get-structured-content",
             '{"temperature":36,"conditions":"Light rain / drizzle","humidity":82}',
         ),
-        ("filesystem", 'read_text_file {"path": "/files/a.txt"}', '{"content":"hello\\nworld\\n"}'),
-        ("filesystem", "list_directory", '{"content":"[FILE] a.txt"}'),
+        ("filesystem", 'read_text_file {"path": "/files/a.txt"}', "hello\nworld\n"),
+        ("filesystem", "list_directory", "[FILE] a.txt"),
         ("memory", "create_entities", '{"entities":[{"name":"A","entityType":"p","observations":["x"]}]}'),
         ("memory", "delete_entities", '{"success":true,"message":"Entities deleted successfully"}'),
     ],

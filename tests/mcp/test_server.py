@@ -86,6 +86,16 @@ async def test_a_server_that_never_starts_is_given_up_and_tried_again_when_someb
         await server.release()
 
 
+async def test_a_call_after_many_crashes_is_worked_on_at_once():
+    async with rogue("good", call_timeout=5.0) as server:
+        for _ in range(6):
+            with pytest.raises(UnreachableError):
+                await server.call("die")
+        began = time.monotonic()
+        await server.call("pid")
+        assert time.monotonic() - began < 3
+
+
 async def test_ten_servers_connect_at_once_and_ready_ones_work_meanwhile():
     slow = rogue("slow-start", 1.0, name="slow", connect_timeout=10.0)
     servers = [rogue("good", name=f"s{index}") for index in range(9)]

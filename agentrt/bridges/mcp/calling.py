@@ -175,13 +175,8 @@ async def call_tool(
     async def send(client: Client, patience: Patience) -> dict[str, Any]:
         responses, state = ({}, None) if reply is None else replies_of(reply)
         live = None if asker is None else patience.asking(asker)
-        if live is not None:
-            talk.askers.append(live)
-        try:
+        async with talk.asking(live):
             return await rounds(client, patience, live, responses, state)
-        finally:
-            if live is not None:
-                talk.askers.remove(live)
 
     async def rounds(
         client: Client, patience: Patience, live: Asker | None, responses: dict[str, Any], state: str | None

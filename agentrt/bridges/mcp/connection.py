@@ -47,6 +47,11 @@ class Link(Told, Protocol):
     raw_tools: MutableMapping[str, dict[str, Any]] | None
     """Tools as the server listed them, by name; None where nothing stands in between."""
 
+    @property
+    def stray_lines(self) -> int:
+        """How many lines came that are no messages."""
+        ...
+
     def error_for(self, data: object) -> AgentrtError | None:
         """Give the error behind the ``data`` of an MCP error that the transport itself made."""
         ...
@@ -78,7 +83,8 @@ class Connection:
         """Why it is not ready; None before the first attempt has ended, and while it is ready."""
         self.client: Client | None = None
         self.link: Link | None = None
-        self.listing = Listing()
+        self.listing: Listing | None = None
+        """What it listed last; None before it was connected for the first time."""
         self.seconds = 0.0
         """How long the last attempt to connect took."""
         self.mode: str = settings.mode
@@ -94,7 +100,6 @@ class Connection:
         self._was_ready = False
         self._attempts = 0
         self._failures = 0
-        self._next_try = 0.0
 
     # --- for users, on any task
 
@@ -102,6 +107,7 @@ class Connection:
         """Begin to use it: it connects, unless it is connected."""
         self._users += 1
         if self._owner is None:
+            self.error = self.listing = None
             self._owner = anyio.Event()
             spawn(self._own)
 
@@ -132,20 +138,20 @@ class Connection:
         if self._users == 0:
             raise UsageError(f"the MCP server {self.name!r} is not open: use it in `async with server:`, or in a run")
         seen = self._attempts - (self.state == "connecting")
-        if self._gave_up:
-            left = self._next_try - anyio.current_time()
-            if left > 0:
-                assert self.error is not None
-                raise self.error
-            self._failures = _RESTARTS
-            self._wake.set()
         while self.client is None or self._lost:
             if self.state == "degraded" and self._attempts > seen and self.error is not None:
                 raise self.error
             if self._users == 0:
                 raise UnreachableError(f"the MCP server {self.name!r} was closed meanwhile")
+            self.demand()
             await self._changed.wait()
         return self.client
+
+    def demand(self) -> None:
+        """Let an attempt be made at once, where no more are made by themselves."""
+        if self._gave_up:
+            self._failures = _RESTARTS
+            self._wake.set()
 
     def lose(self, client: Client | None = None) -> None:
         """Say that the connection is of no use any more, so that another one is made.
@@ -227,9 +233,10 @@ class Connection:
     def _too_slow(self, link: Link) -> AgentrtError:
         if link.failure is not None:
             return link.failure
+        stray = f"; it wrote {link.stray_lines} lines to stdout that are no JSON-RPC" if link.stray_lines else ""
         return DeadlineError(
-            f"the MCP server {self.name!r} was not ready within {self.settings.connect_timeout:g} seconds; give it "
-            "more with connect_timeout=…, or, if it ignores what it doesn't know, say protocol='2025-11-25'"
+            f"the MCP server {self.name!r} was not ready within {self.settings.connect_timeout:g} seconds{stray}; give "
+            "it more with connect_timeout=…, or, if it ignores what it doesn't know, say protocol='2025-11-25'"
         )
 
     def _client(self, link: Link) -> Client:
@@ -294,8 +301,7 @@ class Connection:
             wait = 0.0
         if isinstance(self.error, UsageError | AuthenticationError):
             self._failures, wait = max(self._failures, _RESTARTS + 1), _FIRST_WAIT  # trying again changes nothing
-        logger.warning("the MCP server %r is not ready: %s", self.name, self.error)
-        self._next_try = anyio.current_time() + wait
+        logger.info("the MCP server %r is not ready: %s", self.name, self.error)
         self._wake = anyio.Event()
         self._to("degraded")
         if self._gave_up:

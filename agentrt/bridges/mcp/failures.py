@@ -60,4 +60,6 @@ def _refused(error: MCPError, name: str) -> AgentrtError:
     told = unmistakable(error.message[:_SHOWN])
     if error.code == PARSE_ERROR:
         return WireError(f"the MCP server {name!r} sent what is not MCP: {told}")
+    if "back-channel" in told:  # as the Python SDK says it of a handler that asks while its call waits
+        told += "; servers that ask in the older way need protocol='2025-11-25'"
     return MCPServerError(f"the MCP server {name!r} refused: {told}", code=error.code, data=error.data)

@@ -44,6 +44,11 @@ class Outside:
         """Why the connection ended, where it ended by itself."""
         return self._transport.failure
 
+    @property
+    def stray_lines(self) -> int:
+        """How many lines came that are no messages."""
+        return self._transport.stray_lines if isinstance(self._transport, StdioTransport) else 0
+
     def error_for(self, data: object) -> AgentrtError | None:
         """Give the error behind an MCP error that the transport itself made."""
         return self._transport.error_for(data) if isinstance(self._transport, HttpTransport) else None
@@ -54,6 +59,7 @@ class InProcess:
 
     raw_tools: MutableMapping[str, dict[str, Any]] | None = None
     failure: AgentrtError | None = None
+    stray_lines = 0
 
     def __init__(self, server: Any) -> None:
         self.target = server

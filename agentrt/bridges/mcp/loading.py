@@ -87,7 +87,7 @@ def _unless_approved(server: MCPServer, approved: tuple[str, ...]) -> Any:
     def wanted(name: str, arguments: dict[str, Any]) -> bool:
         if any(fnmatchcase(name, glob) for glob in approved):
             return False
-        asks = before.approval_of(name)
+        asks = before.approval_of(name, server.name)
         return asks if isinstance(asks, bool) else asks(arguments)
 
     return wanted if before.approval is not False else False

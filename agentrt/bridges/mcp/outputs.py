@@ -85,6 +85,13 @@ def _pieces(result: Mapping[str, Any], blocks: list[dict[str, Any]], writer: _Wr
         yield from map(writer.piece, blocks)
         return
     structured = result["structuredContent"]
+    if is_dict(structured) and list(structured.values()) == [result.get("content")]:
+        yield from map(writer.piece, blocks)  # all of it, images too, is what the reference server for files gives
+        return
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    if is_dict(structured) and len(structured) == 1 and list(structured.values()) == texts:
+        yield from map(writer.piece, blocks)  # one text, which JSON would only escape
+        return
     mirror = _Mirror(structured)
     is_written = False
     for block in blocks:

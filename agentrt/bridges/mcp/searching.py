@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -36,24 +37,33 @@ def search_tools(server: str, hidden: Mapping[str, MCPTool]) -> dict[str, Tool[.
     def find(query: str) -> list[dict[str, Any]]:
         wanted = _words(query)
         ranked = sorted(hidden, key=lambda key: -_likeness(wanted, words[key]))
-        near = [key for key in ranked if _likeness(wanted, words[key])] or ranked
+        near = [key for key in ranked if _likeness(wanted, words[key])]
+        if not near:
+            raise ToolError(f"nothing fits {query!r}; try other words")
         return [
             {"name": key, "description": hidden[key].description, "parameters": hidden[key].parameters}
             for key in near[:_FOUND]
         ]
 
     def named(name: str) -> MCPTool:
-        if name not in hidden:
-            raise ToolError(f"there is no tool named {name!r}; find its name with a search")
-        return hidden[name]
+        known = {**{tool.original: tool for tool in hidden.values()}, **hidden}
+        if name not in known:
+            near = difflib.get_close_matches(name, [*hidden, *(tool.original for tool in hidden.values())], n=3)
+            meant = f"did you mean {' or '.join(map(repr, near))}?" if near else "find its name with a search"
+            raise ToolError(f"there is no tool named {name!r}; {meant}")
+        return known[name]
 
-    async def call(name: str, arguments: dict[str, Any], context: Context[Any]) -> Any:
+    async def call(name: str, arguments: dict[str, Any] | str, context: Context[Any]) -> Any:
         tool = named(name)
         return await tool.run(tool.form.read(arguments), context)
 
     def approval(given: dict[str, Any]) -> bool:
-        asks: Any = given["name"] in hidden and named(given["name"]).approval
-        return asks if isinstance(asks, bool) else bool(asks(given["arguments"]))
+        try:
+            tool = named(given["name"])
+            asks: Any = tool.approval
+            return asks if isinstance(asks, bool) else bool(asks(tool.form.read(given["arguments"])))
+        except ToolError:
+            return False  # it is answered with what is wrong
 
     finder = Tool(
         find,
@@ -64,7 +74,7 @@ def search_tools(server: str, hidden: Mapping[str, MCPTool]) -> dict[str, Tool[.
     caller = _Call(
         call,
         name=wire_name(server, "call_tool"),
-        description=f"Call a tool of {server} that was found, with arguments that fit its parameters.",
+        description=f"Call a tool of {server} that was found, by its name, with arguments that fit its parameters.",
         approval=approval,
         strict=False,
     )

@@ -192,14 +192,14 @@ class MCPServer(Offers):
     def listed(self) -> tuple[Mapping[str, Any], ...]:
         """All tools as it lists them, those that are not offered too."""
         connection = self._here()
-        return () if connection is None else connection.listing.tools
+        return () if connection is None or connection.listing is None else connection.listing.tools
 
     @property
     def notes(self) -> list[str]:
         """What of its tools was left out or changed, and why, in sentences."""
         self.offered()
         connection = self._here()
-        listed = () if connection is None else connection.listing.notes
+        listed = () if connection is None or connection.listing is None else connection.listing.notes
         return [*listed, *self._made[3]]
 
     @property
@@ -236,7 +236,7 @@ class MCPServer(Offers):
             taken: Keys that others have.
         """
         connection = self._here()
-        if connection is None:
+        if connection is None or connection.listing is None:
             return {}
         plain = () if self.settings.prefix else self._plain_names()
         key = frozenset(name for name in plain if name in taken)
@@ -272,9 +272,13 @@ class MCPServer(Offers):
         """Wait until it is ready, or known to have failed; gives why it has no tools."""
         if self.problem is not None:
             return self.problem
+        connection = self.connection()
+        if connection.error is not None:  # it is tried again meanwhile; its tools stay, if it had any
+            connection.demand()
+            return None if connection.listing is not None else str(connection.error)
         try:
             with anyio.move_on_after(self.settings.wait):
-                await self.connection().ready()
+                await connection.ready()
         except AgentrtError as error:
             return str(error)
         return None if self.state == "ready" else f"the MCP server {self.name!r} is still not ready"

@@ -99,23 +99,59 @@ class Settings:
         """The SDK's word for the protocol: it has one for all revisions with a handshake."""
         return self.protocol if self.protocol in ("auto", PROTOCOLS[-1]) else "legacy"
 
-    def offers(self, raw: Mapping[str, Any]) -> bool:
-        """Tell whether a tool is offered, by what the server says of it."""
+    def offers(self, raw: Mapping[str, Any], alias: str) -> bool:
+        """Tell whether a tool is offered, by what the server says of it.
+
+        Args:
+            raw: The tool.
+            alias: The server's name.
+        """
         name = str(raw.get("name"))
-        if any(fnmatchcase(name, glob) for glob in self.deny):
+        if any(_means(glob, name, alias) for glob in self.deny):
             return False
         if self.allow is None:
             return True
-        return bool(self.allow(raw)) if callable(self.allow) else any(fnmatchcase(name, glob) for glob in self.allow)
+        return bool(self.allow(raw)) if callable(self.allow) else any(_means(glob, name, alias) for glob in self.allow)
 
-    def approval_of(self, name: str) -> bool | Callable[[dict[str, Any]], bool]:
-        """Give a tool's ``approval=``."""
+    def without_use(self, names: Sequence[str], alias: str) -> list[str]:
+        """Say which of the names and globs that were given mean no tool: most likely they are misspelt.
+
+        Args:
+            names: The names of all tools that the server lists.
+            alias: The server's name.
+        """
+        given: dict[str, Any] = {"allow": self.allow, "deny": self.deny, "approval": self.approval}
+        globs = [(option, glob) for option, value in given.items() if is_strings(value) for glob in value]
+        globs += [("rename", name) for name in self.rename]
+        return [
+            f"{option}= names {glob!r}, but {alias!r} has no such tool; it has {', '.join(names[:_SHOWN])}"
+            for option, glob in globs
+            if not any(_means(glob, name, alias) for name in names)
+        ]
+
+    def approval_of(self, name: str, alias: str) -> bool | Callable[[dict[str, Any]], bool]:
+        """Give the ``approval=`` of a tool.
+
+        Args:
+            name: The tool's name.
+            alias: The server's name.
+        """
         if isinstance(self.approval, bool):
             return self.approval
         if callable(self.approval):
             asked = self.approval
             return lambda arguments: asked(name, arguments)
-        return any(fnmatchcase(name, glob) for glob in self.approval)
+        return any(_means(glob, name, alias) for glob in self.approval)
+
+
+def is_strings(value: object) -> bool:
+    """Tell whether it is a list of names; a function that decides is none."""
+    return isinstance(value, list | tuple | set | frozenset)
+
+
+def _means(glob: str, name: str, alias: str) -> bool:
+    """Tell whether a glob means a tool, by the server's name for it or with the server's own before it."""
+    return fnmatchcase(name, glob) or fnmatchcase(f"{alias}__{name}", glob)
 
 
 def settings_from(options: Mapping[str, Any]) -> Settings:
@@ -157,6 +193,7 @@ def namespace_of(alias: str) -> str:
     return wire_name(alias)
 
 
+_SHOWN = 20
 _SECONDS = ("connect_timeout", "call_timeout", "max_call_seconds", "wait")
 _FLAGS = ("prefix", "namespace", "defer_loading", "search", "trusted")
 _MEANT = {

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import mcp_types as types
 from mcp import MCPError
 from mcp.client.session import ClientRequestContext
@@ -64,6 +66,26 @@ class Talk:
         self._logger = logging.getLogger(f"agentrt.mcp.{name}")
         self.askers: list[Asker] = []
         """Who can be asked, by the calls under way: an older server doesn't say which of them it asks for."""
+        self.asks = False
+        """Whether it asked when several could have been meant; from then on such calls are made one at a time."""
+        self.turn = anyio.Lock()
+
+    @asynccontextmanager
+    async def asking(self, asker: Asker | None) -> AsyncGenerator[None]:
+        """Let somebody be asked while a call is under way.
+
+        Args:
+            asker: Whom; None for nobody.
+        """
+        if asker is None:
+            yield
+            return
+        async with self.turn if self.asks else nullcontext():
+            self.askers.append(asker)
+            try:
+                yield
+            finally:
+                self.askers.remove(asker)
 
     def callbacks(self) -> dict[str, Any]:
         """Give what the SDK's client calls; what is there is told to the server as what we can do."""
@@ -81,7 +103,12 @@ class Talk:
         return await self._settings.sampling.create(self._name, params)
 
     async def _elicited(self, _: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
-        if not self.askers:
+        if len(self.askers) > 1:
+            self.asks = True
+            self._logger.warning(
+                "it asked while several calls were under way, so it was declined; from now on one is at a time"
+            )
+        if len(self.askers) != 1:
             return types.ElicitResult(action="decline")
         return await answer(self.askers[-1], question_of(self._name, params))
 

@@ -78,7 +78,7 @@ class MCPTool(Tool[..., Any]):
             "name": key,
             "description": visible(str(raw.get("description") or raw.get("title") or ""), _SHOWN_DESCRIPTION),
             "effect": effect_of(raw.get("annotations"), trusted=settings.trusted),
-            "approval": settings.approval_of(self.original),
+            "approval": settings.approval_of(self.original, server.name),
             "defer_loading": settings.defer_loading,
         }
         if settings.namespace:
@@ -175,8 +175,15 @@ def tools_of(
         kept_back = verdicts.quarantined(settings.pins)
         notes += verdicts.notes
         notes += [f"what changed of {server.name}/{name}:\n{diff}" for name, diff in verdicts.diffs.items()]
-    listed = (raw for raw in raws if str(raw["name"]) not in kept_back and settings.offers(raw))
-    offered = {str(raw["name"]): raw for raw in listed if _for_the_model(raw)}
+    listed = [raw for raw in raws if str(raw["name"]) not in kept_back and settings.offers(raw, server.name)]
+    listed = [raw for raw in listed if _for_the_model(raw)]
+    offered = {str(raw["name"]): raw for raw in listed if not _is_task_only(raw)}
+    notes += settings.without_use([str(raw["name"]) for raw in raws], server.name)
+    notes += [
+        f"{server.name}/{raw['name']} runs only as a task, which agentrt has not; it is left out"
+        for raw in listed
+        if _is_task_only(raw)
+    ]
     given = {settings.rename.get(name, name): name for name in offered}
     prefix = settings.prefix and not settings.namespace
     tools: dict[str, MCPTool] = {}
@@ -189,6 +196,11 @@ def tools_of(
             tool = MCPTool(server, raw, key, parameters)
             tools[tool.key] = tool
     return tools, notes
+
+
+def _is_task_only(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a tool refuses plain calls (2025-11-25, utilities/tasks)."""
+    return as_dict(raw.get("execution")).get("taskSupport") == "required"
 
 
 def _for_the_model(raw: Mapping[str, Any]) -> bool:
