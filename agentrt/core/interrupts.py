@@ -152,7 +152,7 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
     if verdict.ask is not None and verdict.ask.kind == "elicitation" and no_values:
         raise UsageError("the server asks for values: use Answer({name: value}), or Deny()")
     if verdict.ask is not None and verdict.ask.kind == "elicitation" and not isinstance(decision, Deny):
-        _check_values(verdict.ask, as_dict(decision.value if isinstance(decision, Answer) else {}))
+        _check_values(verdict.ask, as_dict(getattr(decision, "value", None)))
     if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
     try:
