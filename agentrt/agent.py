@@ -269,8 +269,6 @@ class Agent(Generic[Out]):
         client = self._client or Client()
         return first_request(self.plan({}), self._thread(input, after)[0], client)
 
-    # --- what a run begins with
-
     def _start(self, input: Input, options: RunOptions, *, streaming: bool) -> Run[Out]:
         thread, notes = self._thread(input, options.get("after"))
         limits, run_id = options.get("limits") or self.limits, uuid.uuid4().hex
@@ -376,12 +374,15 @@ class Agent(Generic[Out]):
                 await self._own_client.aclose()
 
     def _acquire_all(self) -> Client:
+        client = self._acquire()
         hold_all(self.sources)
-        return self._acquire()
+        return client
 
     async def _release_all(self) -> None:
-        await release_all(self.sources)
-        await self._release()
+        try:
+            await self._release()
+        finally:
+            await release_all(self.sources)
 
     async def __aenter__(self) -> Self:
         """Keep connections open between the runs of the block. MCP servers begin to connect, and aren't waited for."""

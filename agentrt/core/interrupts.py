@@ -116,7 +116,7 @@ def decided(state: RunState, thread: Thread, event: Decided) -> Step:
             "a sub-agent begins with what the model asked of it; give the thread that it begins with instead"
         )
     thread = evolve(thread, waiting=thread.waiting - {index})
-    if verdict.ask is not None and verdict.ask.kind == "elicitation":
+    if verdict.ask is not None and _asked_under_way(verdict):
         replies = {**thread.replies, index: _reply(verdict.ask, event.decision)}
         verdicts = {**thread.verdicts, index: evolve(verdict, ask=None)}
         thread = evolve(thread, replies=replies, verdicts=verdicts, handed=thread.handed - {index})
@@ -149,9 +149,9 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
     if verdict.role == "mcp" and (isinstance(decision, Answer) or edited is not None):
         raise UsageError("a hosted MCP server's call can only be approved or denied; use Approve() or Deny(reason)")
     no_values = edited is not None or (isinstance(decision, Answer) and not isinstance(decision.value, Mapping))
-    if verdict.ask is not None and verdict.ask.kind == "elicitation" and no_values:
+    if _asked_under_way(verdict) and no_values:
         raise UsageError("the server asks for values: use Answer({name: value}), or Deny()")
-    if verdict.ask is not None and verdict.ask.kind == "elicitation" and not isinstance(decision, Deny):
+    if verdict.ask is not None and _asked_under_way(verdict) and not isinstance(decision, Deny):
         _check_values(verdict.ask, as_dict(getattr(decision, "value", None)))
     if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
@@ -224,7 +224,8 @@ def _closed(thread: Thread, how: str) -> Thread:
         outputs = dict(thread.outputs)
         for index, call in thread.calls.items():
             if index not in outputs:
-                begun = _in_flight(thread, index) or _asks_agent(thread, index)
+                asked = _asked_under_way(thread.verdicts.get(index, Verdict()))
+                begun = asked or _in_flight(thread, index) or _asks_agent(thread, index)
                 ran = index in thread.handed and index not in thread.waiting
                 told = f"the run was {how} before this call {'had ended' if ran else 'ran'}"
                 outputs[index] = failure(call, _UNKNOWN.format(how) if begun else told)
@@ -269,6 +270,11 @@ def resumed(state: RunState, _: Thread, event: Resume) -> Step:
     return state, effects
 
 
+def _asked_under_way(verdict: Verdict) -> bool:
+    """Tell whether a call asked somebody while it ran."""
+    return verdict.ask is not None and verdict.ask.kind == "elicitation"
+
+
 def _asks_anew(before: Verdict, now: Verdict) -> bool:
     """Tell whether a decision was on something else than what would run now."""
     asked, asks = before.ask and before.ask.id, now.ask and now.ask.id
@@ -290,9 +296,11 @@ def _reopened(state: RunState, name: str, thread: Thread, event: Resume) -> RunS
             continue
         if before.role == "agent" and f"{name}/{thread.turn}.{index}" in state.threads:
             continue  # its own thread goes on
-        if index in waiting and before.ask is not None and before.ask.kind == "elicitation":
-            continue  # it asked while it ran; whether it may run was decided before
         handed.discard(index)
+        if index in waiting and _asked_under_way(before) and now.definition == before.definition:
+            continue  # whether it may run was decided before; it is asked again for what it asked
+        if index in waiting and _asked_under_way(before):
+            notes = (*notes, f"the tool {now.key!r} was changed since it asked, so its call begins anew")
         verdicts[index] = now
         if index in approved and _asks_anew(before, now):
             approved.discard(index)

@@ -77,7 +77,7 @@ class Calls:
             prepared = prepare_call(agent.tools, item.raw, position, self.caller(thread))
             self.prepared[thread, position] = prepared
             tool = prepared.tool
-            if agent.is_plain and (tool is None or tool.approval is False):
+            if agent.is_plain and (tool is None or (tool.approval is False and not tool.may_ask)):
                 if tool is None:  # there is none, or the arguments don't fit: the model is told
                     return Verdict(as_str(item.raw.get("name")), effect="pure")
                 return Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
@@ -152,6 +152,7 @@ class Calls:
             from agentrt.drivers.triage import asked_by_tool  # noqa: PLC0415 - few calls ask
 
             self._begun.discard(key)
+            self.prepared[key] = prepared  # as hooks left it
             if self._live.pop(key, None) is effect:
                 run.tell(asked_by_tool(run, effect, asks))
         except RunRefused as refused:

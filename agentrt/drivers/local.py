@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -129,8 +129,8 @@ class Run(Generic[Out]):
             finally:
                 if self.plan.keeper or self.plan.trace or self._is_telling or self.state.status is None or kind:
                     await self._left_early(error)
-                with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                    for name in self.clients:
+                for name in self.clients:
+                    with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
                         await self.plan.agents[name].release()
 
     async def _left_early(self, error: BaseException | None) -> None:
@@ -188,8 +188,6 @@ class Run(Generic[Out]):
         if self._asking is not None:
             self._asking.interrupt()
 
-    # --- what is where
-
     def agent_of(self, thread: str) -> AgentPlan:
         """Give the plan of the agent at work in a thread."""
         return self.plan.agents[self.state.threads[thread].agent]
@@ -208,8 +206,6 @@ class Run(Generic[Out]):
     def worked(self) -> float:
         """Count the seconds that the run has worked: without those in which only a person could go on."""
         return (anyio.current_time() if self._paused_at is None else self._paused_at) - self._started
-
-    # --- the loop
 
     async def _drive(self) -> AsyncGenerator[RunEvent, None]:
         self._is_telling = bool(self.plan.observers)
@@ -322,6 +318,13 @@ class Run(Generic[Out]):
                         self.tell(part)
         except Exception as error:  # noqa: BLE001 - it is raised again, in the run
             self.tell(error)
+
+    async def interruptibly(self, awaitable: Awaitable[None]) -> None:
+        """Wait for something until the run is stopped."""
+        with anyio.CancelScope() as self._waiting:
+            if self._stop is not None:
+                self._waiting.cancel()
+            await awaitable
 
     async def _delivered(self) -> RunEvent | Event | None:
         while not self._inbox and self._stop is None:

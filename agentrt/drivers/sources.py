@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from agentrt.core.pending import Answer, Approve
+from agentrt.core.interrupts import check_decision
+from agentrt.core.pending import Answer, Approve, Deny, decision_from
 from agentrt.core.protocol import RunTool
+from agentrt.core.state import Verdict
 from agentrt.drivers.deciding import called
 from agentrt.drivers.plan import AgentPlan
 from agentrt.drivers.triage import asked_by_tool
@@ -18,7 +20,7 @@ from agentrt.errors import UnreachableError
 from agentrt.events import DecisionNeeded, SourceChanged, Where
 from agentrt.registry.context import ToolAsks
 from agentrt.registry.dispatch import Caller
-from agentrt.wire.json import as_dict, as_str
+from agentrt.wire.json import as_dict
 
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
@@ -43,7 +45,13 @@ def may_ask(run: Run[Any], effect: RunTool, caller: Caller) -> Caller:
         assert decide is not None
         asked = asked_by_tool(run, effect, ToolAsks(message, schema, None))
         run.tell(DecisionNeeded(run.where(effect.thread), asked.pending))
-        decision = await called(decide, asked.pending)
+        try:
+            made = await called(decide, asked.pending)
+            decision = Deny() if made is None else decision_from(made)
+            check_decision(Verdict(ask=asked.pending), decision)
+        except Exception:
+            logger.exception("on_pending= gave no answer for %s, so it is declined", asked.pending.name)
+            return None
         if isinstance(decision, Answer):
             return as_dict(decision.value)
         return {} if isinstance(decision, Approve) else None
@@ -61,11 +69,11 @@ async def reopened(run: Run[Any], agent: AgentPlan, where: Where) -> None:
     """
     if agent.name not in run.clients:
         run.clients[agent.name] = agent.acquire()
-    await settled(run, agent.sources, where)
+    await run.interruptibly(settled(run, agent.sources, where))
     thread = run.state.threads[where.thread]
-    open_calls = [call.raw for position, call in thread.calls.items() if position not in thread.outputs]
+    verdicts = [verdict for position, verdict in thread.verdicts.items() if position not in thread.outputs]
     away = [told[0] for told in run.told_sources.values() if told[0] is not None]
-    if away and any(_key(call) not in agent.tools for call in open_calls):
+    if away and any(verdict.role == "tool" and verdict.key not in agent.tools for verdict in verdicts):
         raise UnreachableError(f"{away[0]}; calls wait for it, so nothing was done: resume when it is there again")
 
 
@@ -79,8 +87,12 @@ async def settled(run: Run[Any], sources: Iterable[ToolSource], where: Where) ->
     """
 
     async def settle(source: ToolSource) -> None:
-        problem = await source.settled()
-        tools = tuple(source.offered())
+        try:
+            problem = await source.settled()
+            tools = tuple(source.offered())
+        except Exception as error:
+            logger.exception("the tools of %r can't be used", source.name)
+            problem, tools = f"the tools of {source.name!r} can't be used: {error}", ()
         if run.told_sources.get(source.name) != (problem, tools):
             run.told_sources[source.name] = (problem, tools)
             run.tell(SourceChanged(where, source.name, tools, problem))
@@ -90,8 +102,3 @@ async def settled(run: Run[Any], sources: Iterable[ToolSource], where: Where) ->
     async with anyio.create_task_group() as group:
         for source in sources:
             group.start_soon(settle, source)
-
-
-def _key(call: Mapping[str, Any]) -> str:
-    name, namespace = as_str(call.get("name")), as_str(call.get("namespace"))
-    return f"{namespace}.{name}" if namespace else name

@@ -63,6 +63,8 @@ async def triage(run: Run[Any], thread: str, position: int, item: Item) -> Verdi
     finally:
         run.calls.prepared[thread, position] = prepared
     verdict = Verdict(tool.key, "tool", tool.effect, prepared.lane, prepared.exclusive)
+    if tool.may_ask:
+        verdict = evolve(verdict, definition=tool.definition_hash)
     delegate = agent.delegates.get(tool.key)
     if delegate is not None and delegate.handoff:
         other = run.plan.agents[delegate.agent]

@@ -100,9 +100,10 @@ def hold_all(sources: Iterable[ToolSource]) -> None:
 
 async def release_all(sources: Iterable[ToolSource]) -> None:
     """End the use of sources, all at once, as each may take a while to close."""
-    async with anyio.create_task_group() as group:
-        for source in sources:
-            group.start_soon(source.release)
+    with anyio.CancelScope(shield=True):  # each bounds itself
+        async with anyio.create_task_group() as group:
+            for source in sources:
+                group.start_soon(source.release)
 
 
 def definitions_of(

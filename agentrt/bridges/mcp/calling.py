@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -22,6 +23,8 @@ __all__ = ["Patience", "Progress", "call_tool", "request"]
 T = TypeVar("T")
 
 _GONE, _TRIES, _ROUNDS = 404, 2, 10
+_FORGOTTEN = ("Session not found", "Session terminated")
+"""How the SDK says that an HTTP server knows no such session any more (mcp 2.3). Nothing was worked on then."""
 _FIRST_PAUSE = 0.1
 
 
@@ -46,6 +49,7 @@ class Patience:
         self._progress = progress
         self._last = anyio.current_time() + connection.settings.max_call_seconds
         self.scope = anyio.CancelScope()
+        self._asked = 0
 
     def begin(self) -> anyio.CancelScope:
         """Give a scope for the next wait."""
@@ -57,7 +61,8 @@ class Patience:
 
     async def heard(self, progress: float, total: float | None, message: str | None) -> None:
         """Take a sign of life."""
-        self.scope.deadline = self._deadline()
+        if not self._asked:
+            self.scope.deadline = self._deadline()
         if self._progress is not None:
             await self._progress(progress, total, message)
 
@@ -66,9 +71,11 @@ class Patience:
 
         async def asked(question: Question) -> Mapping[str, Any] | None:
             began, self.scope.deadline = anyio.current_time(), float("inf")
+            self._asked += 1
             try:
                 return await asker(question)
             finally:
+                self._asked -= 1
                 self._last += anyio.current_time() - began
                 self.scope.deadline = self._deadline()
 
@@ -130,6 +137,8 @@ async def _tried(
 ) -> list[T] | AgentrtError:
     """Make a request once; gives its result in a list, or what went wrong."""
     flight = Flight()
+    assert connection.link is not None
+    flight.sent = connection.link.raw_tools is None  # in process nothing tells, so that it may have been worked on
     with patience.begin():
         token = in_flight.set(flight)
         try:
@@ -175,7 +184,7 @@ async def call_tool(
     async def send(client: Client, patience: Patience) -> dict[str, Any]:
         responses, state = ({}, None) if reply is None else replies_of(reply)
         live = None if asker is None else patience.asking(asker)
-        async with talk.asking(live):
+        with talk.asking(live):
             return await rounds(client, patience, live, responses, state)
 
     async def rounds(
@@ -202,7 +211,8 @@ async def call_tool(
             f"the MCP server {connection.name!r} asked {_ROUNDS} times in one call, which is taken for a loop"
         )
 
-    return await request(connection, send, progress=progress, repeatable=repeatable)
+    async with talk.turn if talk.asks and asker is not None else nullcontext():
+        return await request(connection, send, progress=progress, repeatable=repeatable)
 
 
 async def _responses(connection: Connection, result: types.InputRequiredResult, live: Asker | None) -> dict[str, Any]:
@@ -220,7 +230,7 @@ def _explained(raised: Exception, connection: Connection, client: Client, flight
     assert link is not None
     code = raised.code if isinstance(raised, MCPError) else None
     known = link.error_for(raised.data) if isinstance(raised, MCPError) else None
-    if _is_forgotten(known) or (code == INVALID_REQUEST and "session" in str(raised).lower()):
+    if _is_forgotten(known) or (link.has_sessions and code == INVALID_REQUEST and str(raised) in _FORGOTTEN):
         connection.lose(client)
         return _unreachable(f"the MCP server {name!r} has forgotten the session, as it was restarted", sent=False)
     error, sent = known or typed(raised, name, link), getattr(known, "sent", flight.sent)

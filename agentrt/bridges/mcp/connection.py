@@ -11,7 +11,7 @@ task as a cancellation (python-sdk #3560). So that task is ours, and calls come 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -46,6 +46,11 @@ class Link(Told, Protocol):
     """What the SDK's client takes."""
     raw_tools: MutableMapping[str, dict[str, Any]] | None
     """Tools as the server listed them, by name; None where nothing stands in between."""
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether the server may have forgotten a session."""
+        ...
 
     @property
     def stray_lines(self) -> int:
@@ -98,6 +103,7 @@ class Connection:
         self._lost = False
         self._stale = False
         self._was_ready = False
+        self._given_up = False
         self._attempts = 0
         self._failures = 0
 
@@ -106,6 +112,7 @@ class Connection:
     def hold(self) -> None:
         """Begin to use it: it connects, unless it is connected."""
         self._users += 1
+        self._tell()
         if self._owner is None:
             self.error = self.listing = None
             self._owner = anyio.Event()
@@ -117,10 +124,12 @@ class Connection:
         if self._users == 0 and self._owner is not None:
             owner = self._owner
             if self.state == "connecting" and self._scope is not None:
+                self._given_up = True
                 self._scope.cancel()
             self._wake.set()
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-                await owner.wait()
+                while not owner.is_set() and self._users == 0:  # somebody may hold it again meanwhile
+                    await self._changed.wait()
 
     @property
     def client_now(self) -> Client | None:
@@ -175,6 +184,10 @@ class Connection:
 
     def _to(self, state: State) -> None:
         self.state = state
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who wait for a change."""
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
@@ -192,19 +205,19 @@ class Connection:
                     self.error = typed(error, self.name, None)
                 else:
                     self.error = await self._attempt(self.link)
-                if self._users:
+                if self._users and self.error is not None:
                     await self._pause()
         finally:
             self.client = None
             self._owner = None
-            self._to("closed")
             owner.set()
+            self._to("closed")
 
     async def _attempt(self, link: Link) -> AgentrtError | None:
         """Connect, and stay connected as long as that goes well; gives why it ended."""
         began = anyio.current_time()
         up_at: float | None = None
-        self._was_ready = False
+        self._was_ready = self._given_up = False
         try:
             with anyio.CancelScope(deadline=began + self.settings.connect_timeout) as self._scope:
                 link.watch(self.lose)
@@ -219,16 +232,18 @@ class Connection:
                     try:
                         await self._stay(client)
                     finally:
+                        self._scope.deadline = anyio.current_time() + _CLOSE_SECONDS
                         self.client = None
                         if up_at + _PROVEN_SECONDS < anyio.current_time():
                             self._failures = 0
                         if self._users:
                             self._to("degraded")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this server's
+            self.mode = self.settings.mode  # another version of it may have been started
             return typed(error, self.name, link)
         if up_at is not None:
             return link.failure or UnreachableError(f"the MCP server {self.name!r} closed the connection")
-        return link.failure if not self._users else self._too_slow(link)
+        return None if self._given_up else self._too_slow(link)
 
     def _too_slow(self, link: Link) -> AgentrtError:
         if link.failure is not None:
@@ -263,14 +278,14 @@ class Connection:
                             await self._wake.wait()
                             self._wake = anyio.Event()
                     self._stale = False
-                    await self._guarded(self._relist(client))
+                    group.start_soon(self._relisted, client)
             group.cancel_scope.cancel()
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that may fail without costing the connection."""
+    async def _relisted(self, client: Client) -> None:
+        """List the tools anew; that may fail without costing the connection."""
         try:
             with anyio.fail_after(self.settings.connect_timeout):
-                await work
+                await self._relist(client)
         except Exception as error:  # noqa: BLE001 - the tools stay as they were
             logger.warning("the tools of the MCP server %r could not be listed anew: %s", self.name, error)
 

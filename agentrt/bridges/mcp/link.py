@@ -45,6 +45,11 @@ class Outside:
         return self._transport.failure
 
     @property
+    def has_sessions(self) -> bool:
+        """Whether a server may have forgotten a session, as over HTTP."""
+        return isinstance(self._transport, HttpTransport)
+
+    @property
     def stray_lines(self) -> int:
         """How many lines came that are no messages."""
         return self._transport.stray_lines if isinstance(self._transport, StdioTransport) else 0
@@ -60,6 +65,7 @@ class InProcess:
     raw_tools: MutableMapping[str, dict[str, Any]] | None = None
     failure: AgentrtError | None = None
     stray_lines = 0
+    has_sessions = False
 
     def __init__(self, server: Any) -> None:
         self.target = server

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentrt.errors import AgentrtError, UsageError
+from agentrt.registry.threads import run_in_thread
 from agentrt.wire.json import is_list
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ class Sampling:
                 "Sampling takes allow=, a function of a server's name and messages, and budgets of 1 or more"
             )
 
+    async def _allowed(self, server: str, messages: list[dict[str, Any]]) -> bool:
+        """Ask: a sync function may wait for somebody's keyboard, so it runs in a thread."""
+        if inspect.iscoroutinefunction(self.allow):
+            return bool(await self.allow(server, messages))
+        allowed = await run_in_thread(lambda: self.allow(server, messages))
+        return bool(await allowed if inspect.isawaitable(allowed) else allowed is True)
+
     async def create(self, server: str, params: CreateMessageRequestParams) -> CreateMessageResult | ErrorData:
         """Ask the model for a server; what is refused comes back as an error that the server reads.
 
@@ -63,10 +71,10 @@ class Sampling:
         messages = [_message(each.model_dump(by_alias=True, mode="json")) for each in params.messages]
         if self.made >= self.max_requests:
             return ErrorData(code=_REFUSED, message=f"the limit of {self.max_requests} sampling requests is reached")
-        allowed = self.allow(server, messages)
-        if (await allowed if inspect.isawaitable(allowed) else allowed) is not True:
+        self.made += 1  # before anything is waited for, as others may ask meanwhile
+        if await self._allowed(server, messages) is not True:
+            self.made -= 1
             return ErrorData(code=_REFUSED, message="the user did not allow this sampling request")
-        self.made += 1
         asked: dict[str, Any] = {"max_output_tokens": min(params.max_tokens, self.max_output_tokens)}
         if params.system_prompt:
             asked["instructions"] = params.system_prompt

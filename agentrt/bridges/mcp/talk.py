@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from mcp.client.session import ClientRequestContext
 from pydantic import FileUrl
 
 from agentrt.bridges.mcp.settings import Settings
+from agentrt.errors import UsageError
 from agentrt.registry.context import ToolAsks
 from agentrt.wire.json import as_dict, as_str
 from agentrt.wire.text import unmistakable
@@ -70,8 +71,8 @@ class Talk:
         """Whether it asked when several could have been meant; from then on such calls are made one at a time."""
         self.turn = anyio.Lock()
 
-    @asynccontextmanager
-    async def asking(self, asker: Asker | None) -> AsyncGenerator[None]:
+    @contextmanager
+    def asking(self, asker: Asker | None) -> Generator[None]:
         """Let somebody be asked while a call is under way.
 
         Args:
@@ -80,12 +81,11 @@ class Talk:
         if asker is None:
             yield
             return
-        async with self.turn if self.asks else nullcontext():
-            self.askers.append(asker)
-            try:
-                yield
-            finally:
-                self.askers.remove(asker)
+        self.askers.append(asker)
+        try:
+            yield
+        finally:
+            self.askers.remove(asker)
 
     def callbacks(self) -> dict[str, Any]:
         """Give what the SDK's client calls; what is there is told to the server as what we can do."""
@@ -205,8 +205,11 @@ def _told(question: Question) -> str:
 
 def replies_of(reply: Mapping[str, Any]) -> tuple[Responses, str | None]:
     """Give the answers to what a call asked before it was put away, and the state that the server wants back."""
-    kept = as_dict(json.loads(as_str(reply.get("state")) or "{}"))
-    questions = {key: Question(**each) for key, each in as_dict(kept.get("questions")).items()}
+    try:
+        kept = as_dict(json.loads(as_str(reply.get("state")) or "{}"))
+        questions = {key: Question(**each) for key, each in as_dict(kept.get("questions")).items()}
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"what was kept of the server's question is damaged: {error}") from error
     content, action = as_dict(reply.get("content")), reply.get("action")
     responses: Responses = {}
     for key, question in questions.items():

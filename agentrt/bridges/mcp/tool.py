@@ -101,8 +101,8 @@ class MCPTool(Tool[..., Any]):
 
     @functools.cached_property
     def definition_hash(self) -> str:
-        """Hash of the tool as the server lists it: a decision on a call holds for this one only."""
-        told = json.dumps([self.server.name, self.raw], sort_keys=True, default=str)
+        """Hash of the tool as the server lists it, and of how that is reached: a decision holds for these only."""
+        told = json.dumps([self.server.name, dict(self.server.launch), self.raw], sort_keys=True, default=str)
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
     async def run(self, values: dict[str, Any], context: Context[Any] | None) -> Any:
