@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import os
 import sys
 import webbrowser
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -281,7 +282,22 @@ def serve(
         raise UsageError(
             f"the environment variable {token_env} is not set; set it to the token, or leave --token-env out"
         )
-    serve_mcp(load_served(spec), transport=transport, name=name, host=host, port=port, token=token)
+    with _diverted() if transport == "stdio" else contextlib.nullcontext():
+        served = load_served(spec)
+    serve_mcp(served, transport=transport, name=name, host=host, port=port, token=token)
+
+
+@contextlib.contextmanager
+def _diverted() -> Generator[None]:
+    """Let what a module prints while it is imported go to stderr: stdout is the wire."""
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 # --- the file

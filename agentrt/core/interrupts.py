@@ -28,7 +28,19 @@ from agentrt.errors import UsageError
 from agentrt.wire.items import CALLS, Item, item_view
 from agentrt.wire.json import as_dict, as_list, dump, text_of
 
-__all__ = ["asked", "check_decision", "decided", "ended", "failed", "made", "moved", "resumed", "stopped", "withdrawn"]
+__all__ = [
+    "asked",
+    "check_decision",
+    "decided",
+    "ended",
+    "failed",
+    "made",
+    "moved",
+    "resumed",
+    "stopped",
+    "values_of",
+    "withdrawn",
+]
 
 _UNKNOWN = "this call had begun when the run was {}, so its outcome is unknown; it is not repeated"
 
@@ -140,7 +152,16 @@ def _reply(ask: Pending, decision: Decision) -> dict[str, Any]:
     told: dict[str, Any] = {"id": ask.id, "action": "decline", "state": ask.request_state}
     if isinstance(decision, Deny):
         return told
-    return {**told, "action": "accept", "content": decision.value if isinstance(decision, Answer) else {}}
+    return {**told, "action": "accept", "content": values_of(ask, decision)}
+
+
+def values_of(ask: Pending, decision: Decision) -> dict[str, Any]:
+    """Give the values of an answer. To approve of a question whose only value is yes or no is to say yes."""
+    if isinstance(decision, Answer):
+        return as_dict(decision.value)
+    properties = as_dict(ask.arguments.get("properties"))
+    is_one = len(properties) == 1 and as_dict(next(iter(properties.values()))).get("type") == "boolean"
+    return dict.fromkeys(properties, True) if is_one else {}
 
 
 def check_decision(verdict: Verdict, decision: Decision) -> None:
@@ -152,7 +173,7 @@ def check_decision(verdict: Verdict, decision: Decision) -> None:
     if _asked_under_way(verdict) and no_values:
         raise UsageError("the server asks for values: use Answer({name: value}), or Deny()")
     if verdict.ask is not None and _asked_under_way(verdict) and not isinstance(decision, Deny):
-        _check_values(verdict.ask, as_dict(getattr(decision, "value", None)))
+        _check_values(verdict.ask, values_of(verdict.ask, decision))
     if edited is not None and not isinstance(edited, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"edited must be a dict of all arguments, but is {edited!r:.100}")
     try:

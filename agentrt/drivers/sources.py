@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from agentrt.core.interrupts import check_decision
-from agentrt.core.pending import Answer, Approve, Deny, decision_from
+from agentrt.core.interrupts import check_decision, values_of
+from agentrt.core.pending import Deny, decision_from
 from agentrt.core.protocol import RunTool
 from agentrt.core.state import Verdict
 from agentrt.drivers.deciding import called
@@ -20,7 +20,6 @@ from agentrt.errors import UnreachableError
 from agentrt.events import DecisionNeeded, SourceChanged, Where
 from agentrt.registry.context import ToolAsks
 from agentrt.registry.dispatch import Caller
-from agentrt.wire.json import as_dict
 
 if TYPE_CHECKING:
     from agentrt.drivers.local import Run
@@ -52,9 +51,7 @@ def may_ask(run: Run[Any], effect: RunTool, caller: Caller) -> Caller:
         except Exception:
             logger.exception("on_pending= gave no answer for %s, so it is declined", asked.pending.name)
             return None
-        if isinstance(decision, Answer):
-            return as_dict(decision.value)
-        return {} if isinstance(decision, Approve) else None
+        return None if isinstance(decision, Deny) else values_of(asked.pending, decision)
 
     return replace(caller, reply=effect.reply, ask=None if decide is None else ask, attended=True)
 

@@ -6,6 +6,7 @@ A 2026 client keeps the call's state meanwhile. The SDK seals it, for this tool 
 from __future__ import annotations
 
 import base64
+import time
 import uuid
 import zlib
 from collections import OrderedDict
@@ -24,7 +25,7 @@ from agentrt.wire.text import unmistakable
 if TYPE_CHECKING:
     from agentrt.drivers.plan import Decide
 
-__all__ = ["Counterpart", "Kept", "Once", "asking", "question", "text_about"]
+__all__ = ["Counterpart", "Kept", "Once", "asking", "enveloped", "question", "sendable", "text_about"]
 
 _APPROVE = "approve"
 _FORM: dict[str, Any] = {
@@ -34,8 +35,9 @@ _FORM: dict[str, Any] = {
 }
 _SHOWN = 2000
 _MAX_STATE = 1024 * 1024
-_OURS = "agentrt "
-_MAX_USED = 10_000
+_MAX_UNPACKED = 64 * 1024 * 1024
+_MAX_USED = 100_000
+_DAY = 24 * 3600.0
 
 
 class Counterpart:
@@ -92,7 +94,7 @@ class Counterpart:
 
     async def values(self, message: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Ask for values while a call goes on; None where the user declines."""
-        answer = await self._ctx.session.elicit_form(message, dict(schema), self._ctx.request_id)
+        answer = await self._ctx.session.elicit_form(sendable(message), dict(schema), self._ctx.request_id)
         return (answer.content or {}) if answer.action == "accept" else None
 
     async def _elicit(self, pending: Pending) -> types.ElicitResult:
@@ -119,7 +121,9 @@ def _decision(pending: Pending, answer: types.ElicitResult) -> Decision:
         return Deny(f"{'declined' if answer.action == 'decline' else 'dismissed'} by the user")
     if pending.kind == "elicitation":
         return Answer(content)
-    return Approve() if content.get(_APPROVE) is True else Deny("declined by the user")
+    if content.get(_APPROVE) is True:
+        return Approve()
+    return Deny("declined by the user" if _APPROVE in content else "it was accepted, but `approve` was not ticked")
 
 
 def text_about(key: str, arguments: Mapping[str, Any]) -> str:
@@ -127,24 +131,32 @@ def text_about(key: str, arguments: Mapping[str, Any]) -> str:
     lines = [unmistakable(key)]
     for name, value in arguments.items():
         told = text_of(value)
-        more = f" … ({len(told)} characters)" if len(told) > _SHOWN else ""
-        lines.append(f"  {unmistakable(name)}: {unmistakable(told[:_SHOWN])}{more}")
+        if len(told) > _SHOWN:
+            half = _SHOWN // 2
+            told = f"{told[:half]} [{len(told) - _SHOWN} characters are not shown here] {told[-half:]}"
+        lines.append(f"  {unmistakable(name)}: {unmistakable(told)}")
     return "\n".join(lines)
 
 
+def sendable(text: str) -> str:
+    """Replace what no message can carry: halves of characters, as of a file's undecodable name."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class Once:
-    """What may happen one time only: the newest are remembered."""
+    """What may happen one time only: it is remembered for a day, as long as states live."""
 
     def __init__(self) -> None:
-        self._used: OrderedDict[str, None] = OrderedDict()
+        self._used: OrderedDict[str, float] = OrderedDict()
 
     def take(self, name: str) -> bool:
-        """Tell whether it is the first time."""
-        if name in self._used:
-            return False
-        self._used[name] = None
-        while len(self._used) > _MAX_USED:
+        """Tell whether it is the first time, and there is room to remember it."""
+        now = time.monotonic()
+        while self._used and next(iter(self._used.values())) < now - _DAY:
             self._used.popitem(last=False)
+        if name in self._used or len(self._used) >= _MAX_USED:
+            return False
+        self._used[name] = now
         return True
 
 
@@ -152,19 +164,28 @@ class Kept:
     """What a client kept of a call since the last try.
 
     Args:
-        state: The state as the SDK unsealed it; None at the first try. A tool may have made one of its own.
+        state: The state as the SDK unsealed it; None at the first try. What a tool made of its own is inside.
+
+    Raises:
+        MCPError: It is none that this server made.
     """
 
     def __init__(self, state: str | None) -> None:
         told: dict[str, Any] = {}
-        if state is not None and state.startswith(_OURS):
-            told = parse_object(zlib.decompress(base64.b64decode(state.removeprefix(_OURS))))
+        if state is not None:
+            try:
+                unpacking = zlib.decompressobj()
+                told = parse_object(unpacking.decompress(base64.b64decode(state, validate=True), _MAX_UNPACKED))
+            except (ValueError, zlib.error) as error:
+                raise MCPError(types.INVALID_PARAMS, "this requestState is none of this server's") from error
         self.name = as_str(told.get("name"))
         """Differs between any two states."""
         self.questions: list[str] = as_list(told.get("questions"))
         """The keys of what was asked."""
         self.values = as_dict(told.get("values"))
         """What is needed to go on."""
+        self.own: str | None = told.get("own")
+        """The state that the tool made itself."""
 
 
 def asking(questions: dict[str, types.ElicitRequest], values: dict[str, Any]) -> types.InputRequiredResult | None:
@@ -174,9 +195,17 @@ def asking(questions: dict[str, types.ElicitRequest], values: dict[str, Any]) ->
         questions: The questions by key.
         values: What is needed to go on.
     """
-    told = {"name": uuid.uuid4().hex, "questions": list(questions), "values": values}
-    packed = zlib.compress(dump(told))
-    if len(packed) > _MAX_STATE:
-        return None
-    state = _OURS + base64.b64encode(packed).decode()
-    return types.InputRequiredResult(input_requests=dict(questions), request_state=state)
+    state = _packed({"questions": list(questions), "values": values})
+    return None if state is None else types.InputRequiredResult(input_requests=dict(questions), request_state=state)
+
+
+def enveloped(result: types.InputRequiredResult) -> types.InputRequiredResult | None:
+    """Put the state of a tool that asks by itself into one of ours, so that it can't pass for one; None as above."""
+    told = {"questions": list(result.input_requests or ()), "values": {"approved": True}, "own": result.request_state}
+    state = _packed(told)
+    return None if state is None else result.model_copy(update={"request_state": state})
+
+
+def _packed(told: dict[str, Any]) -> str | None:
+    packed = zlib.compress(dump({"name": uuid.uuid4().hex, **told}))
+    return None if len(packed) > _MAX_STATE else base64.b64encode(packed).decode()

@@ -20,7 +20,7 @@ from agentrt.registry.output import as_text
 from agentrt.serving.calls import Desk, answer
 from agentrt.serving.content import failed
 from agentrt.serving.offers import Offer, offers_of
-from agentrt.serving.options import ServeOptions, request_var
+from agentrt.serving.options import ServeOptions, check_options, request_var
 
 __all__ = ["server_of"]
 
@@ -40,6 +40,7 @@ def server_of(target: Any, options: ServeOptions) -> Server[Any]:
     Raises:
         UsageError: Something can't be served; the message says what to do.
     """
+    check_options(options)
     offers = offers_of(target)
     on_pending = options.get("on_pending")
     if on_pending is not None and not callable(on_pending):
@@ -58,8 +59,7 @@ def server_of(target: Any, options: ServeOptions) -> Server[Any]:
     async def list_tools(
         _ctx: ServerRequestContext[Any, Any], _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        shown = [offer.definition for offer in offers.values() if offer.tool.is_enabled(Context(desk.deps))]
-        return types.ListToolsResult(tools=shown)
+        return types.ListToolsResult(tools=[each.definition for each in offers.values() if _is_shown(each, desk)])
 
     async def call_tool(
         ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
@@ -93,9 +93,18 @@ def server_of(target: Any, options: ServeOptions) -> Server[Any]:
 
 def _offer(offers: Mapping[str, Offer], name: str, desk: Desk) -> Offer:
     offer = offers.get(name)
-    if offer is None or not offer.tool.is_enabled(Context(desk.deps)):
+    if offer is None or not _is_shown(offer, desk):
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {name}")
     return offer
+
+
+def _is_shown(offer: Offer, desk: Desk) -> bool:
+    """Tell whether a tool is offered; one whose ``enabled=`` fails is not."""
+    try:
+        return offer.tool.is_enabled(Context(desk.deps))
+    except UsageError:
+        logger.exception("a tool is not offered")
+        return False
 
 
 def _security(key: bytes | str | None) -> RequestStateSecurity:

@@ -25,10 +25,11 @@ from agentrt.registry.dispatch import Caller, Prepared, needs_approval, prepare_
 from agentrt.registry.output import output_text
 from agentrt.registry.tool import Tool
 from agentrt.serving.agents import ended_without, watched
-from agentrt.serving.asking import Counterpart, Kept, Once, asking, question, text_about
+from agentrt.serving.asking import Counterpart, Kept, Once, asking, enveloped, question, sendable, text_about
 from agentrt.serving.content import failed, result_of
 from agentrt.serving.lanes import Lanes
 from agentrt.serving.offers import Offer
+from agentrt.serving.options import request_var
 from agentrt.serving.progress import Tell, as_report, told
 from agentrt.wire.json import as_str, dump
 
@@ -110,10 +111,12 @@ async def answer(
         attended=client.asks == "between",
     )
     call = _Call(desk, offer, ctx, client, Kept(params.request_state), item, caller)
-    prepared = call.prepared(params.arguments or {})
+    request_var.set(replace(ctx, params={**(ctx.params or {}), "requestState": call.kept.own}))
+    shown = call.kept.values.get("arguments")  # what the user saw, where defaults are made anew by each reading
+    prepared = call.prepared(shown or params.arguments or {})
     if prepared.tool is None:
         return failed(f"Error: {prepared.problem}")
-    if call.kept.questions and not desk.once.take(call.kept.name):
+    if call.kept.name and not desk.once.take(call.kept.name):
         return failed(_USED)
     allowed = await _allowed(call, prepared)
     if not isinstance(allowed, Prepared):
@@ -140,7 +143,7 @@ async def _allowed(call: _Call, prepared: Prepared) -> Prepared | Outcome:
     pending = _pending(tool, prepared)
     decision = call.client.decided(pending) if pending.id in call.kept.questions else None
     if decision is None and call.client.asks == "between":
-        return asking({pending.id: question(pending)}, {}) or failed(_TOO_MUCH)
+        return asking({pending.id: question(pending)}, {"arguments": dict(pending.arguments)}) or failed(_TOO_MUCH)
     return _carried_out(call, prepared, decision or await call.client.decide(pending))
 
 
@@ -210,11 +213,16 @@ async def _run(call: _Call, prepared: Prepared) -> Outcome:
         raise keeping.refused  # a tool that speaks of MCP means it
     if made.failed:
         return failed(output_text(made.item["output"]))
-    return result_of(call.offer, keeping.value)
+    result = result_of(call.offer, keeping.value)
+    if isinstance(result, types.InputRequiredResult):
+        if call.client.asks != "between":
+            return failed("Error: the tool asks between two tries of a call, which this client can't")
+        return enveloped(result) or failed(_TOO_MUCH)
+    return result
 
 
 def _values_asked(asks: ToolAsks) -> Outcome:
-    form = types.ElicitRequestFormParams(message=str(asks), requested_schema=dict(asks.schema))
+    form = types.ElicitRequestFormParams(message=sendable(str(asks)), requested_schema=dict(asks.schema))
     kept = {"approved": True, "state": asks.request_state}
     return asking({_VALUES: types.ElicitRequest(params=form)}, kept) or failed(_TOO_MUCH)
 

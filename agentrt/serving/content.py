@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from agentrt.wire import media
 from agentrt.wire.json import as_str, parse
 from agentrt.wire.parts import Part
 
+_MAX_TEXT = 10_000_000
 __all__ = ["failed", "result_of"]
 
 _AUDIO = {"mp3": "audio/mpeg"}
@@ -51,7 +51,7 @@ def result_of(offer: Offer, value: Any) -> types.CallToolResult | types.InputReq
 
 
 def _written(value: Any) -> str:
-    written = encode_output(value, sys.maxsize).value
+    written = encode_output(value, _MAX_TEXT).value
     return str.__str__(written) if isinstance(written, str) else str(written)
 
 

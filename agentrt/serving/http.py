@@ -23,7 +23,7 @@ from agentrt.errors import UsageError
 from agentrt.registry.threads import asyncio_is_running
 from agentrt.serving.building import server_of
 from agentrt.serving.ending import Ending
-from agentrt.serving.options import ServeOptions
+from agentrt.serving.options import ServeOptions, check_options
 
 __all__ = ["app_of", "serve_http"]
 
@@ -34,6 +34,7 @@ _PATH = "/mcp"
 
 def app_of(target: Any, options: ServeOptions) -> Starlette:
     """Make the ASGI app; see `agentrt.serve.mcp_app`."""
+    check_options(options)
     token, path = options.get("token"), options.get("path", _PATH)
     if token is not None and not (token and token.isascii() and token.isprintable()):
         raise UsageError("token= takes a text of visible ASCII characters, such as secrets.token_urlsafe()")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from agentrt.errors import UsageError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agentrt.drivers.plan import Decide
 
-__all__ = ["ServeOptions", "current_request", "request_var"]
+__all__ = ["ServeOptions", "check_options", "current_request", "request_var"]
 
 request_var: ContextVar[ServerRequestContext[Any, Any]] = ContextVar("request")
 """The request that a call answers."""
@@ -57,3 +57,15 @@ def current_request() -> ServerRequestContext[Any, Any]:
         return request_var.get()
     except LookupError:
         raise UsageError("current_request() is for tools that an MCP client calls, while they run") from None
+
+
+def check_options(options: ServeOptions) -> None:
+    """Refuse options that there are not, or of a wrong type."""
+    for option, value in options.items():
+        if option not in ServeOptions.__annotations__:
+            raise UsageError(f"a server has no option {option!r}; there are {', '.join(ServeOptions.__annotations__)}")
+        if option in ("allowed_hosts", "allowed_origins") and isinstance(value, str):
+            raise UsageError(f"{option}= takes a list of names, such as {option}=[{value!r}]")
+    token = options.get("token")
+    if token is not None and (not isinstance(cast("Any", token), str) or token != token.strip() or not token):
+        raise UsageError("token= takes a text without blanks at its ends, such as secrets.token_urlsafe(32)")

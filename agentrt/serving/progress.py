@@ -14,6 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.server.session import ServerSession
 
 from agentrt.registry.threads import call_soon
+from agentrt.serving.asking import sendable
 
 __all__ = ["Tell", "as_report", "told"]
 
@@ -92,7 +93,7 @@ async def _pass_on(session: ServerSession, receive: MemoryObjectReceiveStream[_N
             else:
                 done = max(done, 0.0) + 1
             try:
-                await session.report_progress(done, of, news.message or None)
+                await session.report_progress(done, of, sendable(news.message) or None)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 return  # the client is gone
 

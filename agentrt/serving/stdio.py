@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
+import logging
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Generator, Iterator
@@ -26,6 +29,9 @@ from agentrt.errors import UsageError
 from agentrt.registry.threads import asyncio_is_running, call_soon, run_in_thread
 from agentrt.serving.ending import Ending
 
+_ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]){0,100}"|\d{1,15})')
+_HEAD = 4096
+logger = logging.getLogger("agentrt.serving")
 __all__ = ["serve_stdio"]
 
 _MAX_LINE = 16 * 2**20
@@ -104,6 +110,7 @@ class _Wire:
     def __init__(self, stdin: int, stdout: int) -> None:
         self._stdin = stdin
         self._stdout = stdout
+        self._writing = anyio.Lock()
 
     async def read(self, into: MemoryObjectSendStream[Incoming], ending: Ending) -> None:
         """Hand messages in until the input ends, and then see to it that the server ends in time."""
@@ -123,15 +130,28 @@ class _Wire:
             async with into:
                 while (line := await lines.receive()) is not None:
                     places.release()
-                    if line.strip():
-                        await into.send(_message(line))
+                    if not line.strip():
+                        continue
+                    message = _message(line)
+                    if isinstance(message, SessionMessage):
+                        await into.send(message)
+                    else:
+                        await self._put(_refusal(line))
 
     async def write(self, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
         """Write messages as they come."""
         async with out:
             async for message in out:
-                line = message.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-                await run_in_thread(functools.partial(_write, self._stdout, line))
+                try:
+                    line = message.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+                except ValueError:
+                    logger.exception("a message could not be written")
+                    line = _error(getattr(message.message, "id", None), types.INTERNAL_ERROR, "it could not be written")
+                await self._put(line)
+
+    async def _put(self, line: bytes) -> None:
+        async with self._writing:
+            await run_in_thread(functools.partial(_write, self._stdout, line + b"\n"))
 
 
 def _lines(descriptor: int) -> Iterator[bytes]:
@@ -145,6 +165,17 @@ def _lines(descriptor: int) -> Iterator[bytes]:
         line += rest
         if len(line) > _MAX_LINE:
             line, too_long = bytearray(), True
+
+
+def _refusal(line: bytes) -> bytes:
+    """Answer what can't be read, so that nobody waits for it: its id is looked for in the head of the line."""
+    found = _ID.search(line[:_HEAD])
+    key = None if found is None else json.loads(found.group(1))
+    return _error(key, types.PARSE_ERROR, "this is no JSON-RPC message")
+
+
+def _error(key: int | str | None, code: int, words: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": key, "error": {"code": code, "message": words}}).encode()
 
 
 def _message(line: bytes) -> Incoming:

@@ -183,7 +183,7 @@ async def test_nothing_runs_that_the_user_did_not_allow(address, era):
         ("decline", None, "declined by the user"),
         ("cancel", None, "dismissed by the user"),
         ("accept", {"approve": False}, "declined by the user"),
-        ("accept", None, "declined by the user"),
+        ("accept", None, "it was accepted, but `approve` was not ticked"),
     ]:
         who = f"{action} {content} {era}"
         async with client(address, era, **answering(action, content)) as connected:
