@@ -13,9 +13,10 @@ import pytest
 from mcp import MCPError
 from mcp.server import Server
 
-from agentrt import Agent, Answer, Approve, Hooks, MCPServer, UsageError, mcp_app, tool
+from agentrt import Agent, Answer, Approve, Hooks, MCPServer, Registry, UsageError, mcp_app, tool
 from agentrt.bridges.mcp.sampling import Sampling
 from agentrt.errors import AgentrtError
+from agentrt.registry.source import Toolbox
 from agentrt.serving.building import server_of
 from agentrt.testing import ScriptedModel, call, calls, say
 from tests.mcp import asking
@@ -191,3 +192,44 @@ async def test_an_approval_of_a_lone_yes_or_no_says_yes():
     result = await agent.run("go", on_pending=lambda pending: Approve())
     outputs = [item.raw["output"] for item in result.items if item.type == "function_call_output"]
     assert outputs == ["paid 3"]
+
+
+async def test_a_tool_that_changed_since_it_asked_begins_anew():
+    def agent(server, *replies):
+        source = MCPServer.in_process(server, name="asking", protocol=NEW)
+        return Agent("m", tools=[source], client=ScriptedModel(replies))
+
+    result = await agent(asking.server, calls(call("asking__order", item="tea"))).run("go")
+    (pending,) = result.pending
+
+    async def order(ctx, params):
+        return types.CallToolResult(content=[types.TextContent(type="text", text="ordered at once")])
+
+    async def on_list(ctx, params):
+        schema = {"type": "object", "properties": {"item": {"type": "string"}}}
+        return types.ListToolsResult(tools=[types.Tool(name="order", description="Other.", input_schema=schema)])
+
+    changed = Server("asking", on_list_tools=on_list, on_call_tool=order)
+    with pytest.raises(UsageError, match="has changed"):
+        await agent(changed, say("done")).resume(result.state, {pending.id: Answer({"street": "High Street"})})
+    result = await agent(changed, say("done")).resume(result.state)
+    outputs = [item.raw["output"] for item in result.items if item.type == "function_call_output"]
+    assert outputs == ["ordered at once"]
+    assert any("begins anew" in note for note in result.notes)
+
+
+async def test_a_tool_that_asks_where_nobody_can_be_asked_says_so():
+    async with MCPServer.in_process(asking.server, name="asking", protocol=NEW) as server:
+        registry = Registry(server.tools.values())
+        item = {"type": "function_call", "call_id": "c", "name": "asking__order", "arguments": '{"item": "tea"}'}
+        (output,) = await registry.dispatch([item])
+        assert "nobody to give them: Where does the tea go?" in output["output"]
+
+
+async def test_a_toolbox_is_a_mapping_of_all_tools():
+    async with MCPServer.in_process(asking.server, name="asking", protocol=NEW) as server:
+        box = Toolbox(Registry([len]), [server])
+        assert list(box) == ["len", "asking__order", "asking__count"]
+        assert len(box) == 3
+        assert box["asking__count"].name == "asking__count"
+        assert box.get("nope") is None
