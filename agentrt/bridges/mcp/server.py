@@ -62,6 +62,8 @@ class MCPServer(Offers):
         self.way = way
         self.settings = settings_from(options)
         self.problem = problem
+        self.links: set[str] = set()
+        """Addresses of resources that its tools gave."""
         self.launch: Mapping[str, Any] = _launch_of(way)
         """How it is started, as far as that is pinned."""
         self._connections: anyio.lowlevel.RunVar[Connection | None] = anyio.lowlevel.RunVar(f"mcp {name}", None)
@@ -244,12 +246,16 @@ class MCPServer(Offers):
             from agentrt.bridges.mcp.tool import tools_of  # noqa: PLC0415 - needs the SDK
 
             tools, notes = tools_of(self, connection.listing.tools, key)
+            made: Mapping[str, Tool[..., Any]] = tools
             if self.settings.search:
                 from agentrt.bridges.mcp.searching import search_tools  # noqa: PLC0415 - few want it
 
-                self._made = (connection.listing, key, search_tools(self.name, tools), notes)
-            else:
-                self._made = (connection.listing, key, tools, notes)
+                made = search_tools(self.name, tools)
+            if self.settings.resources or self.settings.prompts:
+                from agentrt.bridges.mcp.extras import extra_tools  # noqa: PLC0415 - few want it
+
+                made = {**extra_tools(self), **made}
+            self._made = (connection.listing, key, made, notes)
             for note in notes:
                 logger.warning("%s", note)
         return self._made[2]

@@ -59,6 +59,10 @@ class ServerOptions(TypedDict, total=False):
     """Which calls need somebody's word: True for all, names or globs, or a function of a tool's name and arguments."""
     roots: Sequence[str | Path]
     """Folders that the server is told it may work in; it is told of none by default."""
+    resources: bool
+    """Whether the model may list and read the server's resources, by two more tools."""
+    prompts: bool
+    """Whether the model may list and get the server's prompts, by two more tools."""
     sampling: Sampling | None
     """Lets the server ask a model through your client; by default it can't."""
     lock: str | Path | None
@@ -89,6 +93,8 @@ class Settings:
     trusted: bool = False
     approval: Chosen = False
     roots: Sequence[str | Path] = ()
+    resources: bool = False
+    prompts: bool = False
     sampling: Sampling | None = None
     lock: str | Path | None = None
     pins: Mode = "off"
@@ -195,7 +201,7 @@ def namespace_of(alias: str) -> str:
 
 _SHOWN = 20
 _SECONDS = ("connect_timeout", "call_timeout", "max_call_seconds", "wait")
-_FLAGS = ("prefix", "namespace", "defer_loading", "search", "trusted")
+_FLAGS = ("prefix", "namespace", "defer_loading", "search", "trusted", "resources", "prompts")
 _MEANT = {
     "timeout": "call_timeout=…",
     "read_timeout": "call_timeout=…",

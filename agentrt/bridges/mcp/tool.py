@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentrt.bridges.mcp.calling import call_tool
+from agentrt.bridges.mcp.extras import links_in
 from agentrt.bridges.mcp.names import name_tools
 from agentrt.bridges.mcp.outputs import encode_result
 from agentrt.bridges.mcp.schemas import ArgumentChecker, Parameters, as_parameters, read_arguments
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MCPTool", "tools_of"]
 
 _SHOWN_DESCRIPTION = 4096
+_MAX_LINKS = 10_000
 _WORDS = ("description", "title")
 
 
@@ -128,6 +130,7 @@ class MCPTool(Tool[..., Any]):
         finally:
             if context is not None:
                 context.cancel()
+        self.server.links.update(links_in(made)[:_MAX_LINKS] if len(self.server.links) < _MAX_LINKS else ())
         encoded = encode_result(made)
         if encoded.failed and isinstance(encoded.value, str):
             raise ToolError(encoded.value)
