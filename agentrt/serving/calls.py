@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import mcp_types as types
 from mcp import MCPError
 from mcp.server import ServerRequestContext
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from agentrt.core.history import has_answer
 from agentrt.core.pending import Answer, Approve, Decision, Deny, Pending, pending_id
@@ -215,7 +216,7 @@ async def _run(call: _Call, prepared: Prepared) -> Outcome:
         return failed(output_text(made.item["output"]))
     result = result_of(call.offer, keeping.value)
     if isinstance(result, types.InputRequiredResult):
-        if call.client.asks != "between":
+        if call.ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             return failed("Error: the tool asks between two tries of a call, which this client can't")
         return enveloped(result) or failed(_TOO_MUCH)
     return result

@@ -24,19 +24,6 @@ def names(server, request=0):
     return [tool["name"] for tool in server.requests[request].json.get("tools", [])]
 
 
-@pytest.fixture
-def script(serve, monkeypatch):
-    """Start a scripted provider that the agents' own clients find in the environment."""
-
-    def start(*replies):
-        server = serve(*replies)
-        monkeypatch.setenv("AGENTRT_BASE_URL", server.url)
-        monkeypatch.setenv("AGENTRT_API_KEY", "k")
-        return server
-
-    return start
-
-
 async def test_the_tools_of_a_server_are_called_and_a_bad_server_costs_nothing(script):
     server = script(calls(call("files__add", a=1, b=2), call("files__echo", text="hi"), call("files__ad")), say("done"))
     bad = MCPServer.stdio("there-is-no-such-command", name="bad")

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import anyio
-import pytest
 
 from agentrt import Agent, Answer, Client, MCPServer
 from agentrt.bridges.mcp.sampling import Sampling
@@ -42,19 +41,6 @@ async def until(server, name):
     with anyio.fail_after(10):
         while name not in server.tools:
             await server.call("echo", {"message": "still there?"})
-
-
-@pytest.fixture
-def scripted(serve, monkeypatch):
-    """Start a scripted provider that the agents' own clients find in the environment."""
-
-    def start(*replies):
-        server = serve(*replies)
-        monkeypatch.setenv("AGENTRT_BASE_URL", server.url)
-        monkeypatch.setenv("AGENTRT_API_KEY", "k")
-        return server
-
-    return start
 
 
 async def test_everything_answers_each_of_its_tools():
@@ -96,8 +82,8 @@ async def test_tools_that_come_after_the_handshake_are_listed_once_they_have_set
         assert tmp_path.name in text_of(await server.call("get-roots-list"))
 
 
-async def test_progress_of_a_long_call_reaches_the_run(scripted):
-    scripted(calls(call("everything__trigger-long-running-operation", duration=0.4, steps=4)), say("done"))
+async def test_progress_of_a_long_call_reaches_the_run(script):
+    script(calls(call("everything__trigger-long-running-operation", duration=0.4, steps=4)), say("done"))
     async with Agent("m", tools=[everything()]).stream("go") as run:
         told = [event.fraction async for event in run if event.type == "tool.progress"]
     assert told == [0.25, 0.5, 0.75, 1.0]
@@ -110,8 +96,8 @@ async def test_a_progress_keeps_a_call_alive_longer_than_its_timeout():
     assert "completed" in text_of(result)
 
 
-async def test_the_form_of_an_elicitation_is_asked_live_and_defaults_are_filled_in(scripted):
-    server = scripted(calls(call("everything__trigger-elicitation-request")), say("done"))
+async def test_the_form_of_an_elicitation_is_asked_live_and_defaults_are_filled_in(script):
+    server = script(calls(call("everything__trigger-elicitation-request")), say("done"))
     seen = []
 
     def decide(pending):
@@ -128,8 +114,8 @@ async def test_the_form_of_an_elicitation_is_asked_live_and_defaults_are_filled_
     assert "Favorite Integer: 42" in outputs(server)[0]
 
 
-async def test_an_elicitation_without_anybody_to_ask_is_declined(scripted):
-    server = scripted(calls(call("everything__trigger-elicitation-request")), say("done"))
+async def test_an_elicitation_without_anybody_to_ask_is_declined(script):
+    server = script(calls(call("everything__trigger-elicitation-request")), say("done"))
     source = everything()
     async with source:
         await until(source, "everything__trigger-elicitation-request")
@@ -175,8 +161,8 @@ async def test_resources_prompts_and_completions_are_an_api():
         assert await server.complete({"uri": templates[0]}, "resourceId", "7") == ["7"]
 
 
-async def test_images_structure_and_texts_reach_the_model_once(scripted):
-    server = scripted(
+async def test_images_structure_and_texts_reach_the_model_once(script):
+    server = script(
         calls(
             call("everything__get-tiny-image"),
             call("everything__get-structured-content", location="Chicago"),
@@ -193,10 +179,10 @@ async def test_images_structure_and_texts_reach_the_model_once(scripted):
     assert "`a`" in wrong
 
 
-async def test_files_are_written_and_read_where_it_is_allowed(scripted, tmp_path):
+async def test_files_are_written_and_read_where_it_is_allowed(script, tmp_path):
     inside, picture = tmp_path / "notes.txt", tmp_path / "dot.png"
     picture.write_bytes(PIXEL)
-    server = scripted(
+    server = script(
         calls(call("files__write_file", path=str(inside), content="one\ntwo\n")),
         calls(
             call("files__read_text_file", path=str(inside)),
@@ -231,9 +217,9 @@ async def test_roots_say_where_the_files_are(tmp_path):
                 pass  # it asks for the roots once it is connected
 
 
-async def test_what_is_remembered_is_there_for_the_next_process(scripted, tmp_path):
+async def test_what_is_remembered_is_there_for_the_next_process(script, tmp_path):
     ada = {"name": "Ada", "entityType": "person", "observations": ["wrote the first program"]}
-    server = scripted(
+    server = script(
         calls(call("memory__create_entities", entities=[ada])),
         calls(call("memory__search_nodes", query="program"), call("memory__create_entities", entities=[{"name": "x"}])),
         say("done"),
@@ -260,7 +246,7 @@ def running_with(word):
     return found
 
 
-async def test_a_desktop_clients_file_works_unchanged(scripted, monkeypatch, tmp_path):
+async def test_a_desktop_clients_file_works_unchanged(script, monkeypatch, tmp_path):
     file = tmp_path / "claude_desktop_config.json"
     npx = {"command": "npx"}
     servers = {
@@ -275,7 +261,7 @@ async def test_a_desktop_clients_file_works_unchanged(scripted, monkeypatch, tmp
     file.write_text(json.dumps({"mcpServers": servers}))
     monkeypatch.chdir(PREFIX)  # where npx finds the packages without asking the registry
     monkeypatch.setenv("PATH", BIN)
-    server = scripted(
+    server = script(
         calls(
             call("everything__echo", message="hi"),
             call("filesystem__list_directory", path=str(tmp_path)),
