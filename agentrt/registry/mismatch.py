@@ -9,10 +9,10 @@ from agentrt.registry.explain import Words, place, shown
 from agentrt.registry.shapes import branches_of, is_of_type, listed_values, resolved
 from agentrt.wire.json import as_dict, as_list, is_dict, is_list
 
-__all__ = ["mismatches"]
+__all__ = ["TYPE_WORDS", "mismatches"]
 
 _MOST = 10
-_WORDS = {
+TYPE_WORDS = {
     "array": "an array",
     "boolean": "true or false",
     "integer": "an integer",
@@ -21,6 +21,7 @@ _WORDS = {
     "object": "an object",
     "string": "a string",
 }
+"""How messages name the types of JSON Schema."""
 
 
 def mismatches(value: Any, schema: Mapping[str, Any], words: Words) -> list[str]:
@@ -41,7 +42,7 @@ def _found(value: Any, schema: Mapping[str, Any], defs: Mapping[str, Any], words
         return
     kinds = as_list(schema.get("type")) or ([schema["type"]] if "type" in schema else [])
     if kinds and not any(is_of_type(value, kind) for kind in kinds):
-        wanted = " or ".join(_WORDS[kind] for kind in kinds)
+        wanted = " or ".join(TYPE_WORDS[kind] for kind in kinds)
         yield f"{place(path)} must be {wanted}, but is {shown(value)}"
     elif is_list(value):
         for index, part in enumerate(value):

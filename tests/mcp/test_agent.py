@@ -166,6 +166,13 @@ async def test_names_that_mean_no_tool_are_told_and_prefixed_ones_are_taken(scri
         assert "approval= names 'wrte_*'" in told
 
 
+async def test_two_tools_that_are_renamed_alike_are_both_there(script):
+    async with rogue("good", name="files", rename={"add": "echo", "die": "end", "big": "end"}) as files:
+        assert {"files__add", "files__echo", "files__end", "files__big"} <= set(files.tools)
+        assert files.tools["files__add"].original == "add"
+        assert sum("keeps its name" in note for note in files.notes) == 2
+
+
 async def test_wrong_arguments_never_reach_the_server(script):
     server = script(calls(call("files__add", a="one"), call("files__add", b=2)), say("done"))
     await Agent("m", tools=[rogue("good", name="files")]).run("go")

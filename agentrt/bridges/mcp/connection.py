@@ -284,14 +284,11 @@ class Connection:
     async def _relisted(self, client: Client) -> None:
         """List the tools anew; that may fail without costing the connection."""
         try:
+            assert self.link is not None
             with anyio.fail_after(self.settings.connect_timeout):
-                await self._relist(client)
+                self.listing = await listed(client, self.link, self.settings.max_tools)
         except Exception as error:  # noqa: BLE001 - the tools stay as they were
             logger.warning("the tools of the MCP server %r could not be listed anew: %s", self.name, error)
-
-    async def _relist(self, client: Client) -> None:
-        assert self.link is not None
-        self.listing = await listed(client, self.link, self.settings.max_tools)
 
     async def _listen(self, client: Client) -> None:
         """Hear of changes from a server of the 2026 revision, which tells them to those who listen."""

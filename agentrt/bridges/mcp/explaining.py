@@ -6,21 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agentrt.registry.explain import place, shown
+from agentrt.registry.mismatch import TYPE_WORDS
 from agentrt.wire.json import as_dict, is_list
 
 __all__ = ["explained"]
 
 _MAX_SENTENCE, _MAX_LISTED = 300, 20
 _ABOUT_ITSELF = frozenset({"type", "enum", "const"})
-_A_WORD = {
-    "array": "an array",
-    "boolean": "true or false",
-    "integer": "an integer",
-    "null": "null",
-    "number": "a number",
-    "object": "an object",
-    "string": "a string",
-}
 
 
 def _listed(values: Iterable[Any], write: Callable[[Any], str] = shown) -> str:
@@ -30,7 +22,7 @@ def _listed(values: Iterable[Any], write: Callable[[Any], str] = shown) -> str:
 
 
 def _typed(kind: Any) -> str:
-    return " or ".join(_A_WORD.get(name, str(name)) for name in (kind if is_list(kind) else [kind]))
+    return " or ".join(TYPE_WORDS.get(name, str(name)) for name in (kind if is_list(kind) else [kind]))
 
 
 _EXPECTED: Mapping[str, Callable[[Any], str]] = {

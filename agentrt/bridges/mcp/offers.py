@@ -14,9 +14,11 @@ __all__ = ["Offers"]
 class Offers:
     """Resources, prompts and completions of a server, as they come: dicts with the names of the wire."""
 
-    def connection(self) -> Connection:
-        """Give the connection."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def connection(self) -> Connection:
+            """Give the connection, as `MCPServer` has it."""
+            ...
 
     async def resources(self) -> list[dict[str, Any]]:
         """List its resources: ``uri``, ``name``, ``mimeType``, …."""

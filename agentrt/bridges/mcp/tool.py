@@ -187,7 +187,14 @@ def tools_of(
         for raw in listed
         if _is_task_only(raw)
     ]
-    given = {settings.rename.get(name, name): name for name in offered}
+    own = {name for name in offered if name not in settings.rename}
+    given: dict[str, str] = {}
+    for name in offered:
+        called = settings.rename.get(name, name)
+        if called != name and (called in own or called in given):
+            notes.append(f"{server.name}/{name} keeps its name, as {called!r} is another's: see rename=")
+            called = name
+        given[called] = name
     prefix = settings.prefix and not settings.namespace
     tools: dict[str, MCPTool] = {}
     for key, called in name_tools(server.name, list(given), prefix=prefix, taken=taken).items():
